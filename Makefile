@@ -1,0 +1,101 @@
+# Everything a person types. `make` alone prints the targets; `make all` makes the study, set-up included.
+PRESET ?= sandbox
+SEED ?=
+A ?=
+B ?=
+# The Python that .venv is made with, used once; empty: the first of these that is a 3.11 or 3.12.
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python)
+# More words for pip when it installs torch, such as the index of a CPU build (see README).
+TORCH_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+SEED_FLAG := $(if $(SEED),--seed $(SEED))
+ALOE := $(BIN)/python -m aloe
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup all smoke test lint format plan report figures table compare journal lab base-model lock clean
+
+help:  ## this table
+	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY)  ## only the set-up: .venv and its Jupyter kernel; every other target does it when needed
+
+all: $(READY)  ## run every notebook of PRESET that is not up to date, build the report, print the headline table
+	@$(ALOE) run --preset $(PRESET) $(SEED_FLAG)
+
+smoke: $(READY)  ## make all with the smallest preset
+	@$(ALOE) run --preset smoke $(SEED_FLAG)
+
+test: $(READY) lint  ## lint, types, unit and smoke tests; no network, no GPU
+	@$(BIN)/python -m pytest
+
+lint: $(READY)  ## ruff and mypy, notebooks included
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## let ruff format code and notebooks, and strip notebook outputs
+	@$(BIN)/ruff check --fix-only --exit-zero .
+	@$(BIN)/ruff format .
+	@find notebooks -name '*.ipynb' -not -path '*/.*' -exec $(BIN)/nbstripout --keep-id {} +
+
+plan: $(READY)  ## what a run of PRESET would do and cost: calls, tokens, USD, hours, memory, disk; runs nothing
+	@$(ALOE) plan --preset $(PRESET) $(SEED_FLAG)
+
+report: $(READY)  ## the report again, from the executed notebooks
+	@$(ALOE) report --preset $(PRESET) $(SEED_FLAG)
+
+figures: $(READY)  ## the analysis and its figures again from saved results; no model, no key
+	@$(ALOE) figures --preset $(PRESET) $(SEED_FLAG)
+
+table: $(READY)  ## the headline table of a finished run
+	@$(ALOE) table --preset $(PRESET) $(SEED_FLAG)
+
+compare: $(READY)  ## two finished runs side by side: make compare A=outputs/x B=outputs/y
+	@$(ALOE) compare "$(A)" "$(B)"
+
+journal: $(READY)  ## what was asked of models in PRESET, and what was paid
+	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG)
+
+lab: $(READY)  ## JupyterLab on the project's own kernel
+	@$(BIN)/jupyter lab notebooks
+
+base-model: $(READY)  ## pretrain the sandbox's small base model from scratch
+	@$(BIN)/python -m aloe.sandbox.pretrain
+
+lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml, and environment.yml from both
+	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --custom-compile-command "make lock" \
+		pyproject.toml --output-file requirements.lock > .venv/lock.log
+	@$(ALOE) environment > .venv/environment.yml && mv .venv/environment.yml environment.yml
+
+clean: $(READY)  ## remove the outputs of PRESET, all but its journal of model replies (JOURNAL=1: that too)
+	@$(ALOE) clean --preset $(PRESET) $(SEED_FLAG) $(if $(JOURNAL),--journal)
+
+# The stamp: written last, so that an interrupted set-up is taken up again.
+$(READY): pyproject.toml requirements.lock
+	@if [ ! -x $(BIN)/python ]; then \
+		for python in $(PYTHONS) none; do \
+			"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && break; \
+		done; \
+		if [ "$$python" = none ]; then \
+			echo "No Python 3.11 or 3.12 here (tried: $(PYTHONS)). Install one of them, or say where it is:" >&2; \
+			echo "make setup PYTHON=/path/to/python3.11" >&2; \
+			exit 2; \
+		fi; \
+		echo "Making .venv with $$python"; \
+		"$$python" -m venv .venv || { \
+			rm -rf .venv; \
+			echo "$$python cannot make virtual environments: install its venv module (Debian: python3-venv)." >&2; \
+			exit 2; \
+		}; \
+	fi
+	@echo "Installing the locked packages into .venv; this takes minutes the first time"
+	@$(BIN)/python -m pip install "$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.lock)" --constraint requirements.lock $(TORCH_ARGS)
+	@$(BIN)/python -m pip install --editable '.[docs,dev]' --constraint requirements.lock
+	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python (ALOE study)"
+	@touch $@

@@ -1,0 +1,1 @@
+"""Helpers behind the notebooks: import from the module that holds the thing, not from here."""

@@ -1,0 +1,164 @@
+"""`python -m aloe COMMAND`: what the Makefile calls.
+
+Exit codes: 0 done; 1 a fault of this project (or of a notebook); 2 something that the user can mend, told in a
+sentence; 130 Ctrl-C. This module holds no logic but the choice of a command.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aloe.errors import UserError
+from aloe.runs import Run, open_run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        again = f"make all PRESET={options.preset}" if hasattr(options, "preset") else "the same command"
+        print(f"\nStopped. Nothing that was done or paid for is lost: `{again}` goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from aloe.execution import NotebookFailed
+    from aloe.pipeline import run_all
+
+    try:
+        run_all(_open(options), _preset(options), options.seed)
+    except NotebookFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from aloe.execution import NotebookFailed
+    from aloe.pipeline import redo_analysis
+
+    try:
+        redo_analysis(_open(options), _preset(options), options.seed)
+    except NotebookFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _report(options: argparse.Namespace) -> None:
+    from aloe.rendering import build_report
+
+    run = _open(options)
+    with run.run_lock():
+        build_report(run)
+    print(f"Report: {run.report / 'index.html'}")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from aloe.params import load_params
+    from aloe.plan import describe
+
+    print(describe(load_params(options.preset, options.seed)))
+
+
+def _table(options: argparse.Namespace) -> None:
+    from aloe.headline import text_table
+
+    print(text_table(_open(options)))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from aloe.compare import compare
+
+    if not options.a or not options.b:
+        raise UserError("Say which two runs: make compare A=outputs/x B=outputs/y")
+    print(compare(Path(options.a), Path(options.b)))
+
+
+def _journal(options: argparse.Namespace) -> None:
+    from aloe.journal import Journal
+    from aloe.prices import usd
+
+    run = _open(options)
+    if not run.journal.is_file():
+        raise UserError(f"{run.journal} does not exist: nothing has been asked in this run yet.")
+    with Journal(run.journal) as journal:
+        totals = journal.summary()
+    print(f"{'role':18} {'model':20} {'calls':>8} {'prompt tokens':>14} {'reply tokens':>13} {'USD':>9}")
+    for total in totals:
+        paid = usd(total.endpoint, total.model, total.prompt_tokens, total.completion_tokens)
+        money = "unknown" if paid is None or total.uncounted else f"{paid:.2f}"
+        print(f"{total.role:18} {total.model:20} {total.calls:8,} {total.prompt_tokens:14,} "
+              f"{total.completion_tokens:13,} {money:>9}")  # fmt: skip
+
+
+def _clean(options: argparse.Namespace) -> None:
+    run = _open(options)
+    if not run.root.is_dir():
+        return
+    with run.run_lock(), run.stage_lock():
+        kept = {run.journal.parent.name} if not options.journal else set()
+        for path in run.root.iterdir():
+            if path.name in kept or path.name.endswith(".lock"):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    print(f"{run.root} is empty{' but for its journal' if kept else ''}.")
+
+
+def _environment(_: argparse.Namespace) -> None:
+    from aloe.environment import environment_yml
+
+    print(environment_yml(), end="")
+
+
+def _open(options: argparse.Namespace) -> Run:
+    return open_run(_preset(options), options.seed)
+
+
+def _preset(options: argparse.Namespace) -> str:
+    """The preset as a notebook can find it: notebooks run in the repository's folder, not in the caller's."""
+    path = Path(options.preset)
+    return str(path.resolve()) if path.suffix in (".yaml", ".yml") and path.is_file() else options.preset
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m aloe", description="What the Makefile calls.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    for name, command, text in (
+        ("run", _run, "run what is not up to date, build the report, print the table"),
+        ("figures", _figures, "the analysis and its figures again from saved results"),
+        ("report", _report, "the report again from the executed notebooks"),
+        ("plan", _plan, "what a run would do and cost"),
+        ("table", _table, "the headline table of a finished run"),
+        ("journal", _journal, "what was asked of models, and what was paid"),
+        ("clean", _clean, "remove the outputs of a run, all but its journal"),
+    ):
+        added = add(name, command, text)
+        added.add_argument("--preset", default="sandbox", help="a name from params/ or the path of a YAML file")
+        added.add_argument("--seed", type=int, help="replaces the preset's seed")
+        if command is _clean:
+            added.add_argument("--journal", action="store_true", help="remove the journal of model replies too")
+    comparing = add("compare", _compare, "two finished runs side by side")
+    comparing.add_argument("a", help="a run's folder, such as outputs/sandbox")
+    comparing.add_argument("b", help="another one")
+    add("environment", _environment, "print environment.yml, made from pyproject.toml and requirements.lock")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

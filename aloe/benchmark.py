@@ -1,0 +1,225 @@
+"""Policies talk with held-out personas, judges score every reply.
+
+In: benchmark texts, a chat that plays the user and the judges, and policies. Out: transcripts (kept per policy as
+soon as it is done, so that an interrupted run goes on) and one score per (policy, case, turn, judge). Scoring needs
+transcripts only: another judge scores old ones without a new dialogue. This module does not know how a policy was
+trained, nor what the scores mean.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from aloe.asking import ask_parsed, instruct
+from aloe.errors import UserError
+from aloe.params import ROOT, Endpoint, Role
+from aloe.personas import join
+from aloe.policies import Entrant, Policy, told_system
+from aloe.prompts import conversation, render
+from aloe.provenance import fingerprint
+from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
+from aloe.runs import Run
+from aloe.texts import Text, load_texts
+
+if TYPE_CHECKING:
+    from aloe.chat import Chat
+
+SCORE_FORM = 'one line, "Score: N" with N from 1 to 5'
+Dialogue = list[Message]
+
+
+def cases(profiles: Sequence[Text], personalities: Sequence[Text]) -> list[Persona]:
+    """Every profile with every personality: "bench-p01" and "bench-t2" make "bench-p01-t2".
+
+    Raises:
+        UserError: an id does not begin with "bench-", so that the text could be taken for a training one.
+    """
+    for text in (*profiles, *personalities):
+        if not text.id.startswith("bench-"):
+            raise UserError(f"The benchmark text {text.id!r} needs an id that begins with 'bench-'.")
+    return [join(profile, personality) for profile in profiles for personality in personalities]
+
+
+def load_cases(run: Run) -> list[Persona]:
+    """The run's cases: its first `n_profiles` benchmark profiles with its first `n_personalities` personalities.
+
+    Raises:
+        UserError: a benchmark file is damaged or holds too few texts.
+    """
+    files, sizes = run.params.personas, run.params.benchmark
+    profiles = load_texts(ROOT / files.benchmark_profiles, sizes.n_profiles)
+    personalities = load_texts(ROOT / files.benchmark_personalities, sizes.n_personalities)
+    return cases(profiles[: sizes.n_profiles], personalities[: sizes.n_personalities])
+
+
+def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
+    """The run's policies in the preset's order; `told` is the base model with the persona in its system message.
+
+    Args:
+        run: with the models that the training stages left.
+        load: opens the policy of a model folder; called when its dialogues are held.
+
+    Raises:
+        UserError: a model is not there.
+    """
+    found = []
+    for name in run.params.benchmark.policies:
+        folder = run.model("base" if name == "told" else name)
+        system = told_system if name == "told" else None
+        found.append(Entrant(name, fingerprint(folder), functools.partial(load, folder), system))
+    return found
+
+
+def run_benchmark(chat: "Chat", run: Run, policies: Sequence[Entrant]) -> list[Transcript]:
+    """Let every policy talk with every case, and write `transcripts.jsonl`.
+
+    A policy's transcripts are kept beside that file as soon as it is done, under a key of all that decides about
+    them; where they are found again, the policy is not even opened.
+
+    Returns:
+        Transcripts in the order of policies, then of cases.
+    """
+    personas = load_cases(run)
+    transcripts: list[Transcript] = []
+    for entrant in policies:
+        part = _part(run, entrant, personas)
+        if not part.is_file():
+            policy = entrant.open()
+            held = converse(chat, entrant, policy, personas, run.params.benchmark.n_turns)
+            del policy  # two policies of 8B do not fit on one GPU
+            write_jsonl(part, held)
+            for other in part.parent.glob("*.jsonl"):
+                if other != part:
+                    other.unlink()  # of other weights or parameters
+        transcripts += read_jsonl(Transcript, part)
+    write_jsonl(run.transcripts, transcripts)
+    return transcripts
+
+
+def converse(
+    chat: "Chat", entrant: Entrant, policy: Policy, personas: Sequence[Persona], n_turns: int
+) -> list[Transcript]:
+    """Hold one dialogue per persona, all of them turn by turn: the users speak side by side, then one batch replies.
+
+    Returns:
+        One transcript per persona, in order, each of 2 * n_turns messages. A reply may be empty, as the policy left it.
+
+    Raises:
+        AskError: a user could not speak; a shorter dialogue would make AL(k) average other cases at late turns.
+    """
+    systems = [[] if entrant.system is None else [Message("system", entrant.system(p))] for p in personas]
+    histories: list[Dialogue] = [[] for _ in personas]
+    for turn in range(1, n_turns + 1):
+        jobs = [functools.partial(_speak, chat, p, list(h)) for p, h in zip(personas, histories, strict=True)]
+        for history, said in zip(histories, chat.run(jobs, f"{entrant.name}: turn {turn} of {n_turns}"), strict=True):
+            history.append(Message("user", said))
+        replies = policy.reply([[*s, *history] for s, history in zip(systems, histories, strict=True)])
+        for history, reply in zip(histories, replies, strict=True):
+            history.append(Message("assistant", reply.strip()))
+    return [
+        Transcript(f"{entrant.name}-{persona.id}", entrant.name, persona, tuple(history))
+        for persona, history in zip(personas, histories, strict=True)
+    ]
+
+
+def judge_names(judges: Sequence[Role]) -> list[str]:
+    """A name per judge: its model, with "#2" and so on where several judges have the same model."""
+    models = [judge.model for judge in judges]
+    return [m if models[:i].count(m) == 0 else f"{m}#{models[:i].count(m) + 1}" for i, m in enumerate(models)]
+
+
+def judge(chat: "Chat", transcripts: Sequence[Transcript], judges: Sequence[Role]) -> list[Judgement]:
+    """Ask every judge about every reply, each reply with the conversation up to it.
+
+    The judges see neither the policy's name nor what follows. `level` is None where a judge's answer did not parse,
+    also after one repair.
+
+    Returns:
+        One row per (transcript, turn, judge), in that order.
+    """
+    rows: list[tuple[Judgement, Callable[[], Coroutine[Any, Any, int | None]]]] = []
+    for transcript in transcripts:
+        persona = transcript.persona
+        for turn in range(1, len(transcript.messages) // 2 + 1):
+            for number, name in enumerate(judge_names(judges)):
+                row = Judgement(transcript.policy, persona.id, persona.profile_id, persona.personality_id, turn, name,
+                                None)  # fmt: skip
+                rows.append((row, functools.partial(_score, chat, transcript, turn, number)))
+    levels = chat.run([job for _, job in rows], "judging")
+    return [dataclasses.replace(row, level=level) for (row, _), level in zip(rows, levels, strict=True)]
+
+
+def score(chat: "Chat", run: Run, transcripts: Sequence[Transcript]) -> pd.DataFrame:
+    """Judge transcripts with the run's alignment judges and write `scores.parquet`.
+
+    Returns:
+        The columns of `records.Judgement`; `level` is Int64 with <NA> where an answer did not parse.
+    """
+    frame = score_frame(judge(chat, transcripts, run.params.roles.alignment_judge))
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_bytes(run.scores, buffer.getvalue())
+    return frame
+
+
+def score_frame(judgements: Sequence[Judgement]) -> pd.DataFrame:
+    """Judgements as a frame, one row each, columns in field order, `level` as Int64."""
+    columns = [field.name for field in dataclasses.fields(Judgement)]
+    frame = pd.DataFrame([dataclasses.asdict(judgement) for judgement in judgements], columns=columns)
+    return frame.astype({"turn": "int64", "level": "Int64"})
+
+
+def parse_score(text: str) -> int | None:
+    """The level 1 to 5; None unless the text is exactly of the form.
+
+    >>> parse_score("Score: 4"), parse_score("Score: 45"), parse_score("4")
+    (4, None, None)
+    """
+    found = re.fullmatch(r"\s*Score: ([1-5])\s*", text)
+    return int(found.group(1)) if found else None
+
+
+async def _speak(chat: "Chat", persona: Persona, history: Dialogue) -> str:
+    prompt = render(
+        "user", profile=persona.profile, personality=persona.personality, conversation=conversation(history)
+    )
+    return (await chat.ask("user", instruct(prompt))).strip()
+
+
+async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -> int | None:
+    persona, reply = transcript.persona, transcript.messages[2 * turn - 1]
+    shown = conversation(transcript.messages[: 2 * turn - 1])
+    prompt = render("alignment_judge", profile=persona.profile, personality=persona.personality,
+                    conversation=shown, reply=reply.content)  # fmt: skip
+    answer = await ask_parsed(chat, "alignment_judge", instruct(prompt), parse_score, SCORE_FORM, judge=number)
+    return answer.parsed
+
+
+def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
+    """Where an entrant's transcripts are kept; the name holds a key of all that decides about them."""
+    sizes, roles = run.params.benchmark, run.params.roles
+    users = [render("user", profile=p.profile, personality=p.personality, conversation="") for p in personas]
+    decides = [
+        [dataclasses.asdict(p) for p in personas], users, dataclasses.asdict(roles.user),
+        _behind(run.params.endpoints[roles.user.endpoint]), dataclasses.asdict(run.params.sandbox),
+        entrant.fingerprint, [entrant.system(p) if entrant.system else None for p in personas],
+        sizes.n_turns, sizes.max_new_tokens, sizes.temperature, sizes.batch_size, run.params.seed,
+    ]  # fmt: skip
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    return run.transcripts.parent / "done" / entrant.name / f"{key}.jsonl"
+
+
+def _behind(endpoint: Endpoint) -> str:
+    """What answers at an endpoint: its address; of the simulated model, its code."""
+    if not endpoint.in_process:
+        return endpoint.base_url
+    sources = sorted(path for path in (ROOT / "aloe" / "sandbox").rglob("*") if path.suffix in (".py", ".yaml"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

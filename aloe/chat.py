@@ -1,0 +1,237 @@
+"""Ask a role a question: the journal first, then the role's endpoint.
+
+In: a run, the name of a role, messages. Out: the reply as text, kept in the journal before anybody uses it. All
+requests run on one event loop in a thread of its own (so it works inside Jupyter), at most `max_in_flight` at a time
+per endpoint. Only model, messages, temperature, max_tokens and seed are sent. This module does not know prompts, or
+what a reply should look like.
+"""
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx2
+from tqdm import tqdm
+
+from aloe.clients import AskError, Client, Reply
+from aloe.journal import Entry, Journal
+from aloe.params import Params, Role
+from aloe.prices import usd
+from aloe.records import Message
+from aloe.runs import Run
+
+__all__ = ["AskError", "Chat", "Usage", "open_chat"]
+T = TypeVar("T")
+_REPEAT_STEP = 1_000_003  # request seed = run seed + this * repeat
+_STARTED_PER_SLOT = 4  # jobs under way per request slot: enough to keep the slots full, few enough for memory
+
+
+@dataclasses.dataclass
+class Usage:
+    """What a chat has asked since it was opened.
+
+    `calls` went to an endpoint, `cached_calls` were answered by the journal. `usd` is None where a price is not
+    known, and 0.0 for the simulated model. `seconds` is the time spent in `run`.
+    """
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+
+
+class Chat:
+    """The roles of one run, ready to be asked. Close it, or use it in a `with`."""
+
+    def __init__(self, params: Params, journal: Journal, transports: Mapping[str, httpx2.AsyncBaseTransport],
+                 identities: Mapping[str, str]) -> None:  # fmt: skip
+        """Start the event loop; nothing is sent yet. `open_chat` is the way to get a `Chat`."""
+        self.usage = Usage()
+        self._params, self._journal, self._transports, self._identities = params, journal, transports, identities
+        self._clients: dict[str, Client] = {}
+        self._slots = {name: asyncio.Semaphore(e.max_in_flight) for name, e in params.endpoints.items()}
+        self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chat", daemon=True)
+        self._thread.start()
+
+    async def ask(self, role: str, messages: Sequence[Message], *, repeat: int = 0, judge: int = 0) -> str:
+        """The reply of a role; the same request is never sent twice.
+
+        Args:
+            role: a role of the preset, such as `user`.
+            messages: what is sent, system message first.
+            repeat: tells apart requests that are otherwise the same.
+            judge: which of the `alignment_judge` models, counted from 0.
+
+        Raises:
+            UserError: the endpoint refuses the key or the model.
+            AskError: no reply could be had.
+        """
+        spec = self._role(role, judge)
+        request = {
+            "model": spec.model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "temperature": spec.temperature,
+            "max_tokens": spec.max_tokens,
+            "seed": self._params.seed + _REPEAT_STEP * repeat,
+        }
+        identity = self._identities[spec.endpoint]
+        key = hashlib.sha256(json.dumps([identity, request, repeat], ensure_ascii=False).encode()).hexdigest()
+        async with self._asking.setdefault(key, asyncio.Lock()):  # the same request at the same time is asked once
+            entry = self._journal.get(key)
+            if entry is not None:
+                self.usage.cached_calls += 1
+                return entry.reply
+            client = self._client(spec.endpoint)
+            async with self._slots[spec.endpoint]:
+                begun = time.perf_counter()
+                reply = await client.ask(request)
+                seconds = time.perf_counter() - begun
+            base_url = client.endpoint.base_url
+            self._count(reply, base_url, spec.model)
+            return self._journal.put(key, _entry(role, base_url, spec.model, reply, seconds)).reply
+
+    def run(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], label: str) -> list[T]:
+        """Run jobs that ask, several at a time, and return their results in the order of the jobs.
+
+        Call it from any thread but not from inside a job. A progress bar with the remaining time goes to stderr.
+        Ctrl-C, or the first job that raises, cancels the others; replies that came in are in the journal.
+        """
+        results: list[Any] = [None] * len(jobs)
+        done = 0
+
+        async def work(queue: "enumerate[Callable[[], Coroutine[Any, Any, T]]]") -> None:
+            nonlocal done
+            for index, job in queue:
+                results[index] = await job()
+                done += 1
+
+        async def all_jobs() -> None:
+            queue = enumerate(jobs)  # shared: each worker takes the next job when it has finished one
+            slots = max(endpoint.max_in_flight for endpoint in self._params.endpoints.values())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(slots * _STARTED_PER_SLOT, len(jobs))):
+                    group.create_task(work(queue))
+
+        begun = time.perf_counter()
+        try:
+            with tqdm(total=len(jobs), desc=label, file=sys.stderr, mininterval=0.5, dynamic_ncols=True) as bar:
+                self._wait(all_jobs(), lambda: bar.update(done - bar.n))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            self.usage.seconds += time.perf_counter() - begun
+        if done < len(jobs):
+            raise RuntimeError(f"{len(jobs) - done} of {len(jobs)} jobs of {label!r} were cancelled")
+        return results
+
+    def close(self) -> None:
+        """Close connections, event loop and journal."""
+        if self._loop.is_closed():
+            return
+        for client in self._clients.values():
+            self._wait(client.close(), lambda: None)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wait(self, work: Coroutine[Any, Any, None], tick: Callable[[], object]) -> None:
+        """Wait for work on the event loop, ticking meanwhile; if interrupted, cancel it and wait for its end."""
+        ended = threading.Event()
+
+        async def with_end() -> None:
+            try:
+                await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(with_end(), self._loop)
+        try:
+            while not future.done():
+                concurrent.futures.wait([future], timeout=0.25)
+                tick()
+        except BaseException:
+            future.cancel()
+            ended.wait(10)
+            raise
+        future.result()
+
+    def _client(self, name: str) -> Client:
+        if name not in self._clients:
+            self._clients[name] = Client(name, self._params.endpoints[name], self._transports.get(name))
+        return self._clients[name]
+
+    def _role(self, role: str, judge: int) -> Role:
+        spec = getattr(self._params.roles, role)
+        return spec if isinstance(spec, Role) else spec[judge]
+
+    def _count(self, reply: Reply, base_url: str, model: str) -> None:
+        usage = self.usage
+        usage.calls += 1
+        usage.prompt_tokens += reply.prompt_tokens or 0
+        usage.completion_tokens += reply.completion_tokens or 0
+        cost = usd(base_url, model, reply.prompt_tokens, reply.completion_tokens)
+        usage.usd = None if usage.usd is None or cost is None else usage.usd + cost
+
+
+def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None) -> Chat:
+    """The roles of a run, with its journal.
+
+    Args:
+        run: the run.
+        transport: how every request travels; None for the network, and for the simulated model in this process.
+
+    Raises:
+        UserError: the journal cannot be used.
+    """
+    transports: dict[str, httpx2.AsyncBaseTransport] = {}
+    identities = {}
+    for name, endpoint in run.params.endpoints.items():
+        identities[name] = endpoint.base_url
+        if transport is not None:
+            transports[name] = transport
+        elif endpoint.in_process:
+            transports[name], identities[name] = _mount(run.params)
+    return Chat(run.params, Journal(run.journal), transports, identities)
+
+
+def _mount(params: Params) -> tuple[httpx2.AsyncBaseTransport, str]:
+    """The simulated model in this process, and what identifies it: its parameters, and its code as its version."""
+    from aloe.sandbox import app
+
+    folder = Path(app.__file__).parent
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml"))
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    planted = json.dumps(dataclasses.asdict(params.sandbox))
+    return httpx2.ASGITransport(app=app.build_app(params.sandbox, params.seed)), f"sandbox:{version}:{planted}"
+
+
+def _entry(role: str, base_url: str, model: str, reply: Reply, seconds: float) -> Entry:
+    return Entry(
+        role, base_url, model, reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, seconds
+    )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group; the jobs that were cancelled because of it say nothing new."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

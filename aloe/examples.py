@@ -1,0 +1,149 @@
+"""Conversations and preference pairs to token sequences, none cut and none lost.
+
+In: what `preferences` makes, and a tokenizer with a chat template. Out: token ids with the labels to learn, rows for
+a DPO trainer, and an order in which batches hold sequences of like length. A sequence over the limit is refused by
+name. This module knows neither models nor files.
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aloe.errors import UserError
+from aloe.records import PreferencePair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100  # the label of a token that is read but not learned
+POOL = 16  # batches among which sequences are sorted by length
+
+
+class Tokens(NamedTuple):
+    """One sequence: `labels` equals `input_ids` where a token is learned and is -100 elsewhere. Shape of both: (n,)."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+def training_template(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """The chat template with `{% generation %}` marks: the tokenizer's own, or TRL's marked copy of a known one.
+
+    Raises:
+        UserError: there is neither, so that assistant tokens cannot be told from the rest.
+    """
+    template = tokenizer.chat_template
+    if isinstance(template, str) and re.search(r"\{%-?\s*generation\s*-?%\}", template):
+        return template
+    from trl.chat_template_utils import get_training_chat_template
+
+    try:
+        marked = get_training_chat_template(tokenizer) if isinstance(template, str) else None
+    except ValueError:
+        marked = None
+    if marked is None:
+        raise UserError(f"The chat template of {tokenizer.name_or_path} does not mark what the assistant says: put "
+                        "{% generation %} and {% endgeneration %} around a reply and its end token.")  # fmt: skip
+    return str(marked)
+
+
+def sft_tokens(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Mapping[str, Any]], max_length: int
+) -> list[Tokens]:
+    """One sequence per conversation; learned are the replies flagged in `train`, each with its end token.
+
+    Args:
+        conversations: rows of `preferences.sft_conversations`: {"messages": [...], "train": [bool, ...]}.
+        max_length: in tokens.
+
+    Raises:
+        UserError: a sequence is longer than `max_length`, or the template does not mark every reply and its end.
+    """
+    if not conversations:
+        return []
+    template = training_template(tokenizer)
+    batch = tokenizer.apply_chat_template(
+        [row["messages"] for row in conversations], chat_template=template, tokenize=True, return_dict=True,
+        return_assistant_tokens_mask=True,
+    )  # fmt: skip
+    refuse_long([len(ids) for ids in batch["input_ids"]], max_length)
+    return [
+        Tokens(ids, _labels(tokenizer, ids, mask, row))
+        for ids, mask, row in zip(batch["input_ids"], batch["assistant_masks"], conversations, strict=True)
+    ]
+
+
+def dpo_row(pair: PreferencePair) -> dict[str, list[dict[str, str]]]:
+    """A pair as TRL takes it: the sampled history, and each reply as one assistant message."""
+    return {
+        "prompt": [{"role": message.role, "content": message.content} for message in pair.prompt],
+        "chosen": [{"role": "assistant", "content": pair.chosen}],
+        "rejected": [{"role": "assistant", "content": pair.rejected}],
+    }
+
+
+def pair_lengths(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[PreferencePair], max_length: int) -> list[int]:
+    """Tokens of each pair's longer side, history and end token included.
+
+    Raises:
+        UserError: a pair is longer than `max_length`.
+    """
+    rows = [dpo_row(pair) for pair in pairs]
+    sides = [row["prompt"] + row[side] for side in ("chosen", "rejected") for row in rows]
+    ids = tokenizer.apply_chat_template(sides, tokenize=True, return_dict=True)["input_ids"] if sides else []
+    lengths = [max(len(ids[i]), len(ids[i + len(rows)])) for i in range(len(rows))]
+    refuse_long(lengths, max_length, [pair.id for pair in pairs])
+    return lengths
+
+
+def refuse_long(lengths: Sequence[int], max_length: int, names: Sequence[str] | None = None) -> None:
+    """Raise a `UserError` that names the longest sequence if it has more than `max_length` tokens."""
+    longest = max(range(len(lengths)), key=lengths.__getitem__, default=None)
+    if longest is None or lengths[longest] <= max_length:
+        return
+    name = names[longest] if names else f"number {longest + 1} of {len(lengths)}"
+    over = sum(length > max_length for length in lengths)
+    raise UserError(f"The longest example ({name}) has {lengths[longest]} tokens, and {over} of {len(lengths)} have "
+                    f"more than `training.max_length` = {max_length}; raise it: no example is cut.")  # fmt: skip
+
+
+def batched_order(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:
+    """An order in which each batch holds sequences of like length, and the batches come at random.
+
+    Sequences are shuffled, sorted by length within pools of 16 batches, and cut into batches; the batches are shuffled,
+    one that is not full comes last. Padding is wasted work: without this a batch is as long as its longest.
+
+    >>> batched_order([5, 90, 6, 91, 7], 2, seed=0)
+    [1, 3, 4, 2, 0]
+    """
+    rng = random.Random(f"{seed}-batches")
+    shuffled = rng.sample(range(len(lengths)), len(lengths))
+    pools = [shuffled[i : i + POOL * batch_size] for i in range(0, len(shuffled), POOL * batch_size)]
+    ordered = [index for pool in pools for index in sorted(pool, key=lengths.__getitem__, reverse=True)]
+    batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
+    full = [batch for batch in batches if len(batch) == batch_size]
+    rng.shuffle(full)
+    return [index for batch in (*full, *(b for b in batches if len(b) < batch_size)) for index in batch]
+
+
+def _labels(
+    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], mask: Sequence[int], row: Mapping[str, Any]
+) -> list[int]:
+    """Labels of one sequence: the runs of the assistant mask are its replies in order; those not wanted are ignored."""
+    wanted = [train for message, train in zip(row["messages"], row["train"], strict=True)
+              if message["role"] == "assistant"]  # fmt: skip
+    labels, runs, start = [IGNORED] * len(ids), 0, 0
+    for inside, group in groupby(mask):
+        end = start + len(list(group))
+        if inside:
+            if runs < len(wanted) and wanted[runs]:
+                labels[start:end] = ids[start:end]
+            runs += any(token in tokenizer.all_special_ids for token in ids[max(start, end - 2) : end])
+        start = end
+    if runs != len(wanted):
+        raise UserError(f"The chat template of {tokenizer.name_or_path} marks {runs} replies that end with an end "
+                        f"token, but the conversation has {len(wanted)}; each reply with its end token belongs between "
+                        "{% generation %} and {% endgeneration %}.")  # fmt: skip
+    return labels

@@ -1,0 +1,110 @@
+"""The headline table of a finished run, for the terminal, the report and the README.
+
+In: `metrics.json`. Out: rows of text, a Markdown table, and the README's part between its markers. Numbers are only
+rounded here, never computed. A run whose benchmark is not done has no headline: that is a `UserError`.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aloe.errors import UserError
+from aloe.params import ROOT
+from aloe.records import write_text
+from aloe.runs import Run
+
+README = ROOT / "README.md"
+FIGURE = "al_curves.svg"
+_MARKERS = re.compile(r"(<!-- headline: (?P<folder>\S+) -->\n).*?(<!-- end of headline -->)", re.DOTALL)
+
+
+class Headline(NamedTuple):
+    """A sentence that says what was run and whether it is simulated, column titles, and one row per policy."""
+
+    sentence: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def headline(run: Run) -> Headline:
+    """Read the table from a run's `metrics.json`.
+
+    Raises:
+        UserError: the run is not finished.
+    """
+    metrics = finished_metrics(run)
+    benchmark = metrics["benchmark"]
+    last, percent = benchmark["n_turns"], round(100 * run.params.benchmark.confidence)
+    what = "**Simulated**: a simulated language model and a small Llama" if metrics["simulated"] else "Real models"
+    return Headline(
+        f"{what}; preset `{metrics['preset']}`, seed {metrics['seed']}, {benchmark['n_cases']} held-out cases of "
+        f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.",
+        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R²", "N-IR", "N-R²"),
+        tuple(_row(name, policy) for name, policy in benchmark["policies"].items()),
+    )
+
+
+def finished_metrics(run: Run) -> dict[str, Any]:
+    """The metrics of a run whose benchmark is done.
+
+    Raises:
+        UserError: it is not.
+    """
+    metrics = run.read_metrics()
+    if not metrics.get("benchmark", {}).get("policies"):
+        raise UserError(f"{run.metrics}: the benchmark is not done; run `make all PRESET={run.params.name}` first.")
+    return metrics
+
+
+def text_table(run: Run) -> str:
+    """The table for the terminal: the sentence, then aligned columns."""
+    sentence, columns, rows = headline(run)
+    lines = [[cell.replace("`", "") for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([sentence.replace("*", "").replace("`", ""), "", *table])
+
+
+def markdown_table(run: Run) -> str:
+    """The table in Markdown, without the sentence."""
+    _, columns, rows = headline(run)
+    lines: Sequence[Sequence[str]] = (columns, ("---", *("---:" for _ in columns[1:])), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def publish(run: Run) -> bool:
+    """Write sentence, figure and table into the README, if its markers name this run; True if they do."""
+    text = README.read_text(encoding="utf-8") if README.is_file() else ""
+    found = _MARKERS.search(text)
+    if not found or (ROOT / found["folder"]).resolve() != run.root.resolve():
+        return False
+    figure = os.path.relpath(run.figures / FIGURE, ROOT)
+    body = f"{headline(run).sentence}\n\n![Alignment level by turn and policy]({figure})\n\n{markdown_table(run)}\n"
+    new = text[: found.end(1)] + body + text[found.start(3) :]
+    if new != text:
+        write_text(README, new)
+    return True
+
+
+def _row(name: str, policy: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"`{name}`",
+        f"{policy['al'][0]:.2f}",
+        f"{policy['al'][-1]:.2f}",
+        _with_interval(policy["al_mean"], policy.get("al_mean_ci"), 2),
+        _with_interval(policy["ir"], policy.get("ir_ci"), 3),
+        _number(policy["r2"], 2),
+        _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3),
+        _number(policy["n_r2"], 2),
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "none" if value is None else f"{value:.{digits}f}"
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None, digits: int) -> str:
+    if value is None or not interval or None in interval:
+        return _number(value, digits)
+    return f"{value:.{digits}f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"

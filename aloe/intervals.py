@@ -1,0 +1,104 @@
+"""Uncertainty of means and curves over clustered cases: t intervals, a jackknife, and noise without a trend.
+
+In: arrays with one row per case, and the cluster (here: the profile) of each row as a code 0..n_clusters-1. Out:
+`Estimate`s and simulated curves. Cases of one cluster may depend on each other; clusters are taken as independent.
+With 20 clusters a percentile bootstrap rejects a true null in 8 to 9% of studies, t on cluster means in 5 to 6%.
+This module does not know what the numbers mean.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+
+
+class Estimate(NamedTuple):
+    """A value and its confidence interval; `low` and `high` are None where a single cluster leaves nothing to vary."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def mean_estimate(values: Array, clusters: Codes, confidence: float) -> Estimate:
+    """Mean of one value per case, with the t interval on cluster means (n_clusters - 1 degrees of freedom).
+
+    Shape: values (n_cases,), clusters (n_cases,). A cluster that lost cases weighs less in the interval, as it does
+    in the mean (the ratio estimator's linear form); with equally many cases this is the t interval on cluster means.
+    """
+    deviations = _cluster_deviations(values[:, None], clusters)[:, 0]
+    variance = float(deviations @ deviations) / (len(deviations) * max(1, len(deviations) - 1))
+    return _t_interval(float(values.mean()), variance, len(deviations), confidence)
+
+
+def jackknife_estimate(
+    statistic: Callable[[Array], float | None], values: Array, clusters: Codes, confidence: float
+) -> Estimate | None:
+    """A statistic of the mean curve, with a t interval from leaving out one cluster at a time.
+
+    For statistics that are not linear in the values; for a linear one it is `mean_estimate`'s interval.
+
+    Shape: values (n_cases, n_turns); `statistic` takes a curve (n_turns,) and gives None where it is not defined.
+
+    Returns: None where the statistic of the whole is not defined; no interval where that of a part is not.
+    """
+    value, n = statistic(values.mean(axis=0)), int(clusters.max()) + 1
+    if value is None:
+        return None
+    parts = [statistic(values[clusters != cluster].mean(axis=0)) for cluster in range(n)] if n > 1 else []
+    defined = np.array([part for part in parts if part is not None])
+    if len(defined) < n:
+        return Estimate(value, None, None)
+    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+
+
+def trendless_curves(values: Array, clusters: Codes, n_curves: int, seed: int) -> Array | None:
+    """Mean curves as they would be if no turn differed from another: normal noise around 0.
+
+    The noise has the covariance between turns of the mean curve, estimated from the clusters and averaged along its
+    diagonals (it depends on the lag only, which 20 clusters estimate better than 55 free entries). Permuting turns
+    instead would ignore that neighbouring turns are alike.
+
+    Shape: values (n_cases, n_turns), returned (n_curves, n_turns); None where nothing varies between the clusters.
+    """
+    deviations = _cluster_deviations(values, clusters)
+    n_clusters, n_turns = deviations.shape
+    products = deviations.T @ deviations / (n_clusters * max(1, n_clusters - 1))
+    by_lag = np.array([np.diagonal(products, lag).mean() for lag in range(n_turns)])
+    covariance = by_lag[np.abs(np.subtract.outer(np.arange(n_turns), np.arange(n_turns)))]
+    centre = np.eye(n_turns) - 1.0 / n_turns
+    variances, directions = np.linalg.eigh(centre @ covariance @ centre)
+    if variances.max() <= 1e-12:
+        return None
+    root = directions * np.sqrt(np.maximum(variances, 0.0))
+    return np.random.default_rng(seed).standard_normal((n_curves, n_turns)) @ root.T
+
+
+def slope_weights(n_turns: int) -> Array:
+    """Weights w, so that `w @ levels` is the least-squares slope of levels on 1..n_turns.
+
+    >>> slope_weights(3).tolist()
+    [-0.5, 0.0, 0.5]
+    """
+    k = np.arange(n_turns) - (n_turns - 1) / 2
+    return k / (k @ k)
+
+
+def _cluster_deviations(values: Array, clusters: Codes) -> Array:
+    """(n_clusters, n_columns), mean 0: cluster mean minus grand mean, times the cluster's share of an equal share."""
+    n_clusters = int(clusters.max()) + 1
+    sums = np.zeros((n_clusters, values.shape[1]))
+    np.add.at(sums, clusters, values - values.mean(axis=0))
+    return sums * (n_clusters / len(values))
+
+
+def _t_interval(value: float, variance: float, n_clusters: int, confidence: float) -> Estimate:
+    if n_clusters < 2:
+        return Estimate(value, None, None)
+    half = float(stats.t.ppf((1 + confidence) / 2, n_clusters - 1)) * variance**0.5
+    return Estimate(value, value - half, value + half)

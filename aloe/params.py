@@ -1,0 +1,247 @@
+"""What one run is made of: `params/<preset>.yaml` as nested frozen dataclasses.
+
+In: a preset's name or the path of a YAML file, and optionally a seed that replaces the file's. Out: `Params`.
+Every key is required; unknown, missing, mistyped, out-of-range and contradictory values are a `UserError` that
+names file and key. The run is named after the file. This module does not know what the stages do with the values.
+"""
+
+import dataclasses
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from aloe.contradictions import contradiction
+from aloe.errors import UserError
+from aloe.strict_yaml import Range, build, read_mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+PRESETS = ROOT / "params"
+PolicyName = Literal["base", "told", "sft_rejected", "sft_preferred", "dpo"]
+
+
+Count = Annotated[int, Range(low=1)]
+Rate = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(above=0)]
+StepSize = Annotated[float, Range(above=0, high=1)]
+Temperature = Annotated[float, Range(0, 2)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server. Times in seconds; `sandbox:` is the simulated model, mounted in this process."""
+
+    base_url: str
+    api_key_env: str | None
+    max_in_flight: Count
+    timeout_s: Positive
+    max_retries: Annotated[int, Range(0)]
+
+    @property
+    def in_process(self) -> bool:
+        """Is it the simulated model in this process?"""
+        return self.base_url == "sandbox:"
+
+    @property
+    def loopback(self) -> bool:
+        """Is it a server on this machine? Then no proxy may come between."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """Who answers in a role, and with which sampling. `max_tokens` is the longest reply."""
+
+    endpoint: str
+    model: str
+    temperature: Temperature
+    max_tokens: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Roles:
+    """The persona writer, the five dialogue roles, and one or more judges of the benchmark."""
+
+    persona_writer: Role
+    user: Role
+    inducer: Role
+    hinted_responder: Role
+    plain_responder: Role
+    preference_judge: Role
+    alignment_judge: tuple[Role, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandbox:
+    """What is planted in the simulated model; `effect` 0 means that its judges ignore the persona."""
+
+    effect: Rate
+    judge_error: Rate
+    position_bias: Rate
+    length_bias: Rate
+    missed_inference: Rate
+    leak: Rate
+    early_disclosure: Rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Personas:
+    """Seeds and held-out texts (paths relative to the repository), the filter's thresholds, and what is drawn.
+
+    Expansion stops when fewer than `min_accept_share` of the last `window` candidates were kept.
+    """
+
+    seed_profiles: str
+    seed_personalities: str
+    benchmark_profiles: str
+    benchmark_personalities: str
+    shots: Count
+    batch: Count
+    embedder: Literal["minilm"]
+    threshold_profiles: Rate
+    threshold_personalities: Rate
+    window: Count
+    min_accept_share: Rate
+    max_calls: Count
+    n_profiles: Annotated[int, Range(2)]
+    n_personalities: Annotated[int, Range(2)]
+    personalities_per_profile: Count
+    dev_profiles: Count
+    dev_personalities: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Trees:
+    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means."""
+
+    n_trees: Count
+    n_dev_trees: Count
+    n_turns: Count
+    branch: Literal["random", "preferred", "rejected"]
+    tie: Literal["drop"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning. The effective batch is `batch_size * gradient_accumulation` sequences."""
+
+    learning_rate: StepSize
+    epochs: Positive
+    batch_size: Count
+    gradient_accumulation: Count
+    warmup_ratio: Rate
+    weight_decay: Rate
+    packing: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Dpo:
+    """Direct preference optimisation. `n_pairs` 0 takes all pairs; `sft_weight` 0 adds no SFT term to the loss."""
+
+    learning_rate: StepSize
+    beta: Positive
+    epochs: Positive
+    batch_size: Count
+    gradient_accumulation: Count
+    warmup_ratio: Rate
+    n_pairs: Annotated[int, Range(0)]
+    n_dev_pairs: Count
+    sft_weight: Annotated[float, Range(0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it."""
+
+    backend: Literal["auto", "unsloth", "transformers"]
+    base_model: str
+    method: Literal["full", "lora"]
+    lora_rank: Count
+    lora_alpha: Count
+    dtype: Literal["float32", "bfloat16"]
+    load_in_4bit: bool
+    trust_remote_code: bool
+    max_length: Annotated[int, Range(16)]
+    report_to: Literal["none", "tensorboard", "wandb"]
+    sft: Sft
+    dpo: Dpo
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals."""
+
+    n_profiles: Annotated[int, Range(2)]
+    n_personalities: Count
+    n_turns: Annotated[int, Range(2)]
+    policies: tuple[PolicyName, ...]
+    max_new_tokens: Count
+    temperature: Temperature
+    batch_size: Count
+    confidence: Annotated[float, Range(0.5, 0.999)]
+    n_null: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """One run. `name` is the file's name; `simulated` says whether the replies come from the sandbox."""
+
+    name: str
+    description: str
+    simulated: bool
+    seed: Annotated[int, Range(0, 2**31 - 1)]
+    endpoints: dict[str, Endpoint]
+    roles: Roles
+    sandbox: Sandbox
+    personas: Personas
+    trees: Trees
+    training: Training
+    benchmark: Benchmark
+
+
+def presets() -> list[str]:
+    """The names of the presets that are shipped."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_params(preset: str, seed: int | None = None) -> Params:
+    """Read and check a preset.
+
+    Args:
+        preset: a name from `params/`, or the path of a YAML file of your own.
+        seed: replaces the file's `seed`.
+
+    Raises:
+        UserError: there is no such preset, or a key of it is wrong (file and key are named).
+    """
+    path = _locate(preset)
+    data = read_mapping(path)
+    if "name" in data:
+        raise UserError(f"{path}: unknown key `name`; a run is named after its file, so remove the line.")
+    if seed is not None:
+        data["seed"] = seed
+    params = build(Params, {"name": path.stem, **data}, path)
+    problem = contradiction(params)
+    if problem:
+        raise UserError(f"{path}: {problem}")
+    return params
+
+
+def _locate(preset: str) -> Path:
+    if not preset.endswith((".yaml", ".yml")):
+        if preset in presets():
+            return PRESETS / f"{preset}.yaml"
+        raise UserError(f"There is no preset {preset!r} in {PRESETS}; there are {', '.join(presets())}.")
+    path = next((p.resolve() for p in (Path(preset), ROOT / preset) if p.is_file()), None)
+    if path is None:
+        raise UserError(f"The preset file {preset} does not exist; the shipped presets are {', '.join(presets())}.")
+    if path.parent != PRESETS and path.stem in presets():
+        raise UserError(f"{path}: a run is named after its file, and {path.stem!r} is a shipped preset; rename yours.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
+        raise UserError(f"{path}: a run is named after its file; use letters, digits, '.', '_' and '-' only.")
+    return path

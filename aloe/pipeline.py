@@ -1,0 +1,186 @@
+"""Run the stages of a run that are not up to date, in order, then build the report.
+
+A stage is up to date when its recipe and the hashes of its inputs are the recorded ones and its outputs are there. A
+missing output makes its stage run again; later stages run only if what they read has changed. An output that is there
+but is not what its stage wrote is never overwritten: a `UserError` names it and the remedy. This module does not know
+what a stage computes, and imports nothing heavy unless there is something to do.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aloe import stages
+from aloe.errors import UserError
+from aloe.execution import execute, refresh_prose
+from aloe.headline import publish, text_table
+from aloe.provenance import fingerprint
+from aloe.records import write_text
+from aloe.rendering import build_report, report_is_current
+from aloe.runs import Run
+from aloe.stages import STAGES, Stage
+
+# What a stage leaves is found by looking; these are not results of a stage.
+_NOT_RESULTS = ("journal", "notebooks", "report", "manifest.json", "metrics.json")
+
+
+class _Hashes(dict[Path, str]):
+    """Fingerprints, each computed once: a model is an output of one stage and an input of two."""
+
+    def __missing__(self, path: Path) -> str:
+        self[path] = fingerprint(path)
+        return self[path]
+
+
+def run_all(run: Run, preset: str, seed: int | None) -> None:
+    """Bring every stage and the report up to date, and print the headline table.
+
+    Args:
+        run: the run, as `open_run(preset, seed)` gives it.
+        preset, seed: the same once more, as the notebooks get them.
+
+    Raises:
+        UserError: an output is damaged, or a stage found something that the user can mend.
+        NotebookFailed: a notebook stopped with another error.
+    """
+    run.root.mkdir(parents=True, exist_ok=True)
+    with run.run_lock():
+        refuse_damage(run)
+        restore_metrics(run)
+        for number, stage in enumerate(STAGES, 1):
+            reason = why_to_run(stage, run, _Hashes())
+            print(f"[{number}/{len(STAGES)}] {stage.name}: {reason or 'up to date'}", flush=True)
+            if reason:
+                run_stage(stage, run, preset, seed)
+            elif _record(run, stage)["prose"] != stages.prose(stage.notebook):
+                refresh_prose(stage.notebook, run.notebooks / stage.notebook.name)
+                _note(run, stage, {**_record(run, stage), "prose": stages.prose(stage.notebook)})
+        if not report_is_current(run):
+            print("Building the report", flush=True)
+            build_report(run)
+        publish(run)
+        print(f"\n{text_table(run)}\nReport: {run.report / 'index.html'}")
+
+
+def redo_analysis(run: Run, preset: str, seed: int | None) -> None:
+    """Run the last stage again from saved results: its figures and its part of `metrics.json`, no model, no key.
+
+    Raises:
+        UserError: the benchmark has not been run, or an output is damaged.
+        NotebookFailed: the notebook stopped with another error.
+    """
+    *earlier, analysis = STAGES
+    with run.run_lock():
+        if not _record(run, earlier[-1]):
+            raise UserError(f"{run.root}: the benchmark is not done; run `make all PRESET={run.params.name}` first.")
+        refuse_damage(run)
+        run_stage(analysis, run, preset, seed)
+        publish(run)
+        print(f"\n{text_table(run)}\nFigures: {run.figures}")
+
+
+def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
+    """Execute one stage's notebook and record what it read, followed from, and left.
+
+    From its start until it is done the stage counts as not done, so that an interruption is never taken for damage.
+    """
+    recipe, text = stages.recipe(stage, run), stages.prose(stage.notebook)
+    _note(run, stage, None)
+    before, started = _files(run.root), time.monotonic()
+    execute(stage.notebook, run.notebooks / stage.notebook.name, {"preset": preset, "seed": seed})
+    declared = [run.root / name for name in stage.writes]
+    folders = tuple(path for path in declared if path.is_dir())
+    changed = [path for path, state in _files(run.root).items() if before.get(path) != state]
+    found = [path for path in changed if not any(path.is_relative_to(folder) for folder in folders)]
+    metrics = {key: _metric(run, key) for key in stage.metrics}
+    missing = [str(path) for path in declared if not path.exists()]
+    missing += [f"`{key}` in {run.metrics}" for key, value in metrics.items() if value is None]
+    if missing:
+        raise RuntimeError(f"{stage.name} ended without writing {', '.join(missing)}")
+    run.record_stage(
+        stage.name, stages.inputs(stage, run), sorted({*declared, *found}), recipe=recipe, prose=text, metrics=metrics,
+        seconds=round(time.monotonic() - started, 1),
+    )  # fmt: skip
+
+
+def why_to_run(stage: Stage, run: Run, hashes: Mapping[Path, str]) -> str | None:
+    """The reason to run a stage, in a few words; None if it is up to date."""
+    record = _record(run, stage)
+    if not record:
+        return "not done yet"
+    missing = [name for name in record["outputs"] if not (run.root / name).exists()]
+    missing += [] if (run.notebooks / stage.notebook.name).is_file() else [f"notebooks/{stage.notebook.name}"]
+    if missing:
+        return f"{missing[0]} is missing"
+    recipe = stages.recipe(stage, run)
+    changed = sorted(part for part in {*recipe, *record["recipe"]} if recipe.get(part) != record["recipe"].get(part))
+    now = {_short(path, run): hashes[path] if path.exists() else None for path in stages.inputs(stage, run)}
+    changed += sorted(name for name in {*now, *record["inputs"]} if now.get(name) != record["inputs"].get(name))
+    return f"changed: {', '.join(changed[:3])}{' and more' if changed[3:] else ''}" if changed else None
+
+
+def refuse_damage(run: Run) -> None:
+    """Raise a `UserError` if an output is there but differs from what its stage wrote. Nothing is touched."""
+    for stage in STAGES:
+        record = _record(run, stage)
+        for name, digest in record.get("outputs", {}).items():
+            path = run.root / name
+            if path.exists() and fingerprint(path) != digest:
+                raise UserError(
+                    f"{path} is not what stage {stage.name} wrote: its content has changed since. Nothing was "
+                    f"overwritten. Put the right file back, or remove it (rm -r '{path}') to have it made again."
+                )
+        for key, value in record.get("metrics", {}).items():
+            if _metric(run, key) not in (None, value):
+                raise UserError(
+                    f"{run.metrics}: `{key}` is not what stage {stage.name} wrote. Nothing was overwritten. Put the "
+                    f"right file back, or remove it (rm '{run.metrics}') to have it made again."
+                )
+
+
+def restore_metrics(run: Run) -> None:
+    """Put sections that are gone from `metrics.json` back from the manifest, which holds them stage by stage."""
+    for stage in STAGES:
+        for key, value in _record(run, stage).get("metrics", {}).items():
+            if _metric(run, key) is None:
+                section, _, rest = key.partition(".")
+                run.update_metrics({section: {rest: value} if rest else value})
+
+
+def _record(run: Run, stage: Stage) -> dict[str, Any]:
+    record: dict[str, Any] = run.read_manifest().get("stages", {}).get(stage.name, {})
+    return record
+
+
+def _note(run: Run, stage: Stage, record: dict[str, Any] | None) -> None:
+    """Replace a stage's record in the manifest, or remove it."""
+    manifest = run.read_manifest()
+    records = {**manifest.get("stages", {}), stage.name: record}
+    manifest["stages"] = {name: value for name, value in records.items() if value is not None}
+    write_text(run.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def _metric(run: Run, key: str) -> Any:
+    value: Any = run.read_metrics() if run.metrics.is_file() else {}
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _short(path: Path, run: Run) -> str:
+    for base in (run.root, stages.ROOT):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    return path.name
+
+
+def _files(root: Path) -> dict[Path, tuple[int, int]]:
+    """Every result file under a run's folder with its time of change and its size in bytes."""
+    found = {}
+    for path in root.rglob("*"):
+        parts = path.relative_to(root).parts
+        if parts[0] not in _NOT_RESULTS and not any(part.startswith(".") for part in parts) and path.is_file():
+            found[path] = (path.stat().st_mtime_ns, path.stat().st_size)
+    return found

@@ -1,0 +1,222 @@
+"""What a run would do and cost, worked out from its preset alone: nothing is asked, loaded or downloaded.
+
+In: parameters. Out: calls, tokens and USD per role, hours, GPU memory and disk. Tokens are characters / 4; prompts are
+the real prompt files with texts of the lengths below. What cannot be known, such as the price of an unlisted model, is
+None and printed as "unknown". Times are orders of magnitude. This module does not know how the stages work inside.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aloe.params import ROOT, Params, Role
+from aloe.prices import usd
+
+CHARACTERS_PER_TOKEN = 4
+# Lengths in characters, as short chat messages have them (a reply is held to three sentences).
+USER_MESSAGE, REPLY, INFERRED, VERDICT = 150, 180, 250, 14
+# Of the texts that the persona writer writes until the pool is saturated, about this share is kept.
+KEPT_SHARE = 0.3
+TIE_SHARE = 0.25  # of turns whose two verdicts disagree: no pair
+SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
+CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
+GPU_FROM = 3e8  # parameters; below that a CPU will do
+TOKENS_PER_SECOND = {"cpu": 3000.0, "gpu": 500.0}  # generated, in a batch: a tiny model, a 7-8B model
+
+
+class RolePlan(NamedTuple):
+    """What one role is asked; `usd` is None where the price of its model is unknown."""
+
+    role: str
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+
+
+class Plan(NamedTuple):
+    """A whole run. Hours, GB of GPU memory (0: none needed) and GB of disk are None if the model's size is unknown."""
+
+    roles: tuple[RolePlan, ...]
+    usd: float | None
+    parameters: float | None
+    asking_hours: float
+    training_hours: float | None
+    gpu_gb: float | None
+    disk_gb: float | None
+
+
+def make_plan(params: Params) -> Plan:
+    """Work out the plan of a run."""
+    roles = tuple(_plan_roles(params))
+    costs = [role.usd for role in roles]
+    size = model_size(params.training.base_model)
+    return Plan(
+        roles,
+        None if None in costs else sum(cost for cost in costs if cost is not None),
+        size,
+        _asking_hours(params, roles),
+        None if size is None else _training_hours(params, size),
+        None if size is None else _gpu_gb(params, size),
+        None if size is None else _disk_gb(params, roles, size),
+    )
+
+
+def model_size(base_model: str) -> float | None:
+    """Number of parameters: from the weights of a local model, else from a name such as Llama-3-8B; None if neither.
+
+    >>> model_size("meta-llama/Meta-Llama-3-8B-Instruct")
+    8000000000.0
+    """
+    weights = list((ROOT / base_model).glob("*.safetensors"))
+    if weights:
+        total = 0
+        for path in weights:
+            with path.open("rb") as file:  # eight bytes of length, then JSON with the shape of every tensor
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            total += sum(_product(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        return float(total)
+    named = re.search(r"(\d+(?:\.\d+)?)\s*([BbMm])(?![a-zA-Z])", base_model.rsplit("/", 1)[-1])
+    return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2].lower()] if named else None
+
+
+def describe(params: Params) -> str:
+    """The plan as text for the terminal."""
+    plan = make_plan(params)
+    rows: list[tuple[str, ...]] = [("role", "model", "calls", "prompt tokens", "reply tokens", "USD")]
+    rows += [(r.role, r.model, f"{r.calls:,}", f"{r.prompt_tokens:,}", f"{r.completion_tokens:,}", _money(r.usd))
+             for r in plan.roles]  # fmt: skip
+    rows.append(("all", "", *(f"{sum(column):,}" for column in zip(*(r[2:5] for r in plan.roles), strict=True)),
+                 _money(plan.usd)))  # fmt: skip
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+             for row in rows]  # fmt: skip
+    what = "simulated: nothing is paid" if params.simulated else "estimates: look up current prices before you pay"
+    gpu = "none" if plan.gpu_gb == 0 else _known(plan.gpu_gb, "GB", 0)
+    facts = [
+        f"Preset {params.name}: {params.description}", f"({what})", "", *lines, "",
+        f"base model    {params.training.base_model} ({_millions(plan.parameters)} parameters, "
+        f"{params.training.method})",
+        f"hours         {plan.asking_hours:.1f} asking, {_known(plan.training_hours, 'training and generating', 1)}",
+        f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
+    ]  # fmt: skip
+    return "\n".join(facts)
+
+
+def _plan_roles(params: Params) -> list[RolePlan]:
+    trees, bench, personas = params.trees, params.benchmark, params.personas
+    turns = range(trees.n_turns)
+    dialogues = trees.n_trees + trees.n_dev_trees
+    facts = _mean_length(personas.seed_profiles) + _mean_length(personas.seed_personalities)
+    history = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
+    bench_history = [_history(turn) + USER_MESSAGE for turn in range(bench.n_turns)]
+    talks = len(bench.policies) * bench.n_profiles * bench.n_personalities
+    writing = _writer_calls(params)
+    plans = [
+        _role("persona_writer", params.roles.persona_writer, params, [
+            (writing, _prompt("persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
+        _role("user", params.roles.user, params, [
+            *((dialogues, _prompt("user") + facts + _history(turn), USER_MESSAGE) for turn in turns),
+            *((talks, _prompt("user") + facts + _history(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
+        _role("inducer", params.roles.inducer, params, [
+            (dialogues, _prompt("inducer") + facts + seen, INFERRED) for seen in history]),
+        _role("hinted_responder", params.roles.hinted_responder, params, [
+            (dialogues, _prompt("hinted_responder") + INFERRED + seen, REPLY) for seen in history]),
+        _role("plain_responder", params.roles.plain_responder, params, [
+            (dialogues, _prompt("plain_responder") + seen, REPLY) for seen in history]),
+        _role("preference_judge", params.roles.preference_judge, params, [
+            (2 * dialogues, _prompt("preference_judge") + facts + seen + 2 * REPLY, VERDICT) for seen in history]),
+    ]  # fmt: skip
+    judged = [(talks, _prompt("alignment_judge") + facts + seen + REPLY, VERDICT) for seen in bench_history]
+    return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
+
+
+def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, float, float]]) -> RolePlan:
+    """Add up (calls, characters of the prompt, characters of the reply)."""
+    calls = sum(n for n, _, _ in asked)
+    prompt = round(sum(n * characters for n, characters, _ in asked) / CHARACTERS_PER_TOKEN)
+    completion = round(sum(n * characters for n, _, characters in asked) / CHARACTERS_PER_TOKEN)
+    price = usd(params.endpoints[role.endpoint].base_url, role.model, prompt, completion)
+    return RolePlan(name, role.model, calls, prompt, completion, price)
+
+
+def _writer_calls(params: Params) -> int:
+    """Calls until both pools are large enough and saturated, at most `max_calls` for each."""
+    personas = params.personas
+    wanted = (personas.n_profiles, personas.n_personalities)
+    return sum(min(personas.max_calls, round(n / KEPT_SHARE / personas.batch) + 1) for n in wanted)
+
+
+def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:
+    seconds = 0.0
+    for plan in roles:
+        role = getattr(params.roles, plan.role)
+        endpoint = params.endpoints[(role[0] if isinstance(role, tuple) else role).endpoint]
+        each = SECONDS_PER_CALL["simulated" if endpoint.in_process else "endpoint"]
+        seconds += plan.calls * each / (1 if endpoint.in_process else endpoint.max_in_flight)
+    return seconds / 3600
+
+
+def _training_hours(params: Params, size: float) -> float:
+    """SFT twice, DPO with its reference model, and the policies' replies."""
+    trees, dpo, bench = params.trees, params.training.dpo, params.benchmark
+    dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
+    pairs = dpo.n_pairs or trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
+    sft = 2 * trees.n_trees * dialogue * params.training.sft.epochs
+    preference = 2 * pairs * dialogue / 2 * dpo.epochs * 4 / 3
+    gpu = size >= GPU_FROM
+    replies = len(bench.policies) * bench.n_profiles * bench.n_personalities * bench.n_turns
+    generated = replies * REPLY / CHARACTERS_PER_TOKEN / TOKENS_PER_SECOND["gpu" if gpu else "cpu"]
+    return (6 * size * (sft + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
+
+
+def _gpu_gb(params: Params, size: float) -> float:
+    """Weights, gradients, Adam's two moments, DPO's reference model, and a fifth for activations."""
+    if size < GPU_FROM:
+        return 0.0
+    training = params.training
+    weight = 0.55 if training.load_in_4bit else 4.0 if training.dtype == "float32" else 2.0
+    state = 3 * weight + weight if training.method == "full" else 0.05 * weight
+    return 1.2 * size * (weight + state) / 1e9
+
+
+def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
+    """The base model, three trained ones (or their adapters), and text twice: in the journal and in the outputs."""
+    weight = 4 if params.training.dtype == "float32" else 2
+    models = 4.0 if params.training.method == "full" else 1.0 + 3 * 0.02
+    text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
+    return (models * size * weight + text) / 1e9
+
+
+def _history(turns: int) -> float:
+    return turns * (USER_MESSAGE + REPLY)
+
+
+def _prompt(name: str) -> int:
+    return len((ROOT / "aloe" / "prompts" / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def _mean_length(path: str) -> float:
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    return sum(map(len, lines)) / len(lines)
+
+
+def _product(shape: Sequence[int]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+def _money(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f}"
+
+
+def _known(value: float | None, unit: str, digits: int) -> str:
+    return f"unknown {unit}" if value is None else f"{value:,.{digits}f} {unit}"
+
+
+def _millions(size: float | None) -> str:
+    return "unknown number of" if size is None else f"{size / 1e6:,.1f} million"

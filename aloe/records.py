@@ -1,0 +1,242 @@
+"""The vocabulary of the study: what the stages hand to each other.
+
+In: nothing. Out: frozen dataclasses and strict JSONL, one record per line. A line that is not exactly one record
+of the expected kind is refused with the file and line number. This module knows no path, model or parameter.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from aloe.errors import UserError
+
+Reply = Literal["preferred", "rejected"]
+Source = Literal["hinted", "plain"]
+T = TypeVar("T")
+_DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full; make room and run again",
+    errno.EDQUOT: "the disk quota is used up; make room and run again",
+    errno.EROFS: "the file system is read-only; choose a place that can be written to",
+    errno.EACCES: "permission denied; check who owns the folder",
+    errno.EPERM: "permission denied; check who owns the folder",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """One chat message as an OpenAI-compatible endpoint takes it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Persona:
+    """A profile (everyday facts) joined with a personality (traits)."""
+
+    id: str
+    profile_id: str
+    personality_id: str
+    profile: str
+    personality: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One turn of a preference dialogue: a user message, two replies to it, and which one continued.
+
+    `preferred` and `rejected` are None where the judge's two orders disagree or did not parse (`label` says which);
+    `hinted` and `plain` always hold the two replies, `branch` names the one that the dialogue went on with.
+    `verdicts` are the judge's answers with the hinted reply shown first and shown second.
+    """
+
+    id: str
+    parent: str | None
+    user: str
+    inferred_profile: str
+    inferred_personality: str
+    hinted: str
+    plain: str
+    verdicts: tuple[str, str]
+    label: Literal["hinted", "plain", "tie", "unparseable"]
+    branch: Source
+
+    @property
+    def preferred(self) -> str | None:
+        """The reply that the judge preferred in both orders, or None."""
+        return {"hinted": self.hinted, "plain": self.plain}.get(self.label)
+
+    @property
+    def rejected(self) -> str | None:
+        """The reply that the judge did not prefer in either order, or None."""
+        return {"hinted": self.plain, "plain": self.hinted}.get(self.label)
+
+    @property
+    def continued(self) -> str:
+        """The reply that the dialogue went on with."""
+        return self.hinted if self.branch == "hinted" else self.plain
+
+
+@dataclasses.dataclass(frozen=True)
+class DialogueTree:
+    """A persona and its turns in the order in which they were held; `parent` of a turn is the turn before it."""
+
+    id: str
+    persona: Persona
+    turns: tuple[Turn, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreferencePair:
+    """One DPO example: the history as it was really sampled, and two whole replies to its last user message."""
+
+    id: str
+    persona_id: str
+    turn: int
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcript:
+    """A policy's conversation with one benchmark persona: user and assistant messages in turn."""
+
+    id: str
+    policy: str
+    persona: Persona
+    messages: tuple[Message, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """A judge's level (1 to 5) for one reply; None where the judge's answer did not parse. `turn` counts from 1."""
+
+    policy: str
+    case: str
+    profile_id: str
+    personality_id: str
+    turn: int
+    judge: str
+    level: int | None
+
+
+def to_json(record: Any) -> str:
+    """One record as one line of JSON, keys in field order, text as it is (no ASCII escapes)."""
+    return json.dumps(dataclasses.asdict(record), ensure_ascii=False)
+
+
+def from_dict(kind: type[T], data: Any, where: str) -> T:
+    """Build a record from plain data, refusing unknown, missing and mistyped fields.
+
+    Args:
+        kind: one of the dataclasses of this module.
+        data: what `json.loads` gave.
+        where: file and line, for the message.
+
+    Raises:
+        UserError: names `where`, the field, what was found and what was expected.
+    """
+    return typing.cast(T, _convert(kind, data, where))
+
+
+def read_jsonl(kind: type[T], path: Path) -> list[T]:
+    """Every record of a JSONL file, in order. An empty file gives an empty list.
+
+    Raises:
+        UserError: the file is missing, or a line is not one `kind` (file and line number are named).
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the stage that writes it (`make all`).")
+    records = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{path}, line {number}"
+                if not line.strip():
+                    raise UserError(f"{where}: the line is empty; remove it or restore the file.")
+                try:
+                    data = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(f"{where}: not valid JSON ({error}).") from None
+                records.append(from_dict(kind, data, where))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error}).") from None
+    return records
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (UTF-8).
+
+    Raises:
+        UserError: the disk is full or may not be written to; what stood there before is untouched.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, then a rename.
+
+    Raises:
+        UserError: the disk is full or may not be written to; what stood there before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explained_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission while writing `path` into a `UserError`; let other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _DISK_ERRORS.get(error.errno or 0)
+        if remedy is None:
+            raise
+        raise UserError(f"{path} could not be written: {remedy}. Nothing was overwritten.") from None
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> None:
+    """Write records one per line, whole file or nothing."""
+    write_text(path, "".join(to_json(record) + "\n" for record in records))
+
+
+def _convert(kind: Any, data: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _convert_record(typing.cast(type, kind), data, where)
+    if origin is tuple and isinstance(data, list):
+        inner = [arguments[0]] * len(data) if arguments[1:] == (Ellipsis,) else list(arguments)
+        if len(inner) == len(data):
+            return tuple(_convert(k, item, where) for k, item in zip(inner, data, strict=True))
+    allowed = arguments if origin is types.UnionType else (kind,)
+    if data in arguments if origin is Literal else type(data) in (types.NoneType if k is None else k for k in allowed):
+        return data
+    raise UserError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {data!r:.80}.")
+
+
+def _convert_record(kind: type, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: expected one {kind.__name__} object, got {type(data).__name__}.")
+    hints = typing.get_type_hints(kind)
+    unknown, missing = sorted(set(data) - set(hints)), [name for name in hints if name not in data]
+    if unknown or missing:
+        what = f"unknown field {unknown[0]!r}" if unknown else f"field {missing[0]!r} is missing"
+        raise UserError(f"{where}: {what} in {kind.__name__}.")
+    return kind(**{name: _convert(hint, data[name], f"{where}, field {name!r}") for name, hint in hints.items()})

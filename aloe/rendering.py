@@ -1,0 +1,106 @@
+"""Render a run's report: executed notebooks, front page and pages become one static site.
+
+In: a run whose notebooks have been executed. Out: `report/index.html` and what it needs, whole or not at all; it is
+read from disk, asks no network, and has its own search. Nothing is executed here, and no number is computed. This
+module does not know what the notebooks say.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from string import Template
+
+from aloe.errors import UserError
+from aloe.folders import whole_folder
+from aloe.headline import FIGURE, headline, markdown_table
+from aloe.params import ROOT
+from aloe.provenance import fingerprint
+from aloe.runs import Run
+from aloe.stages import STAGES
+
+SOURCES = ROOT / "aloe" / "report"
+_SIMULATED = """:::{admonition} Simulated
+:class: warning
+Every reply and every score in this report comes from a simulated language model, and the aligned policy is a small
+Llama trained on an ordinary machine. What is found here was planted (see [](pages/what-the-sandbox-shows.md)): it
+shows that the method's code works, not that the method does.
+:::"""
+_REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
+
+
+def build_report(run: Run) -> None:
+    """Build `report/` from the executed notebooks; what stood there is replaced once the new one is whole.
+
+    Raises:
+        UserError: a notebook has not been executed, or the benchmark is not done.
+        RuntimeError: Sphinx found a fault; the message holds what it printed.
+    """
+    with tempfile.TemporaryDirectory(prefix="aloe-report-") as folder:
+        source = Path(folder, "source")
+        write_source(run, source)
+        with whole_folder(run.report) as site:
+            command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
+            done = subprocess.run(
+                [*command, "-d", str(Path(folder, "doctrees")), str(source), str(site)], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RuntimeError(f"The report could not be built:\n{done.stdout}{done.stderr}")
+    run.record_stage("report", _inputs(run), [])
+
+
+def report_is_current(run: Run) -> bool:
+    """Is the report there, and made from what stands in the run now?"""
+    record = run.read_manifest().get("stages", {}).get("report", {})
+    if not (run.report / "index.html").is_file() or not all(path.exists() for path in _inputs(run)):
+        return False
+    return list(record.get("inputs", {}).values()) == [fingerprint(path) for path in _inputs(run)]
+
+
+def write_source(run: Run, folder: Path) -> None:
+    """Lay out what Sphinx reads: `conf.py`, the pages, the front page, and the notebooks with their code folded.
+
+    Raises:
+        UserError: a notebook has not been executed, or the benchmark is not done.
+    """
+    shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(run.figures / FIGURE, folder / FIGURE)
+    (folder / "notebooks").mkdir()
+    for notebook in _notebooks(run):
+        (folder / "notebooks" / notebook.name).write_text(_folded(notebook), encoding="utf-8")
+    fields = {
+        "run": run.name,
+        "description": run.params.description.rstrip("."),
+        "what_it_is": _SIMULATED if run.params.simulated else _REAL,
+        "sentence": headline(run).sentence,
+        "figure": FIGURE,
+        "table": markdown_table(run),
+        "notebooks": "\n".join(f"notebooks/{stage.name}" for stage in STAGES),
+    }
+    index = folder / "index.md"
+    index.write_text(Template(index.read_text(encoding="utf-8")).substitute(fields), encoding="utf-8")
+
+
+def _inputs(run: Run) -> list[Path]:
+    executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
+    return [*executed, run.metrics, run.figures / FIGURE, SOURCES]
+
+
+def _notebooks(run: Run) -> list[Path]:
+    paths = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; run `make all PRESET={run.params.name}` first.")
+    return paths
+
+
+def _folded(notebook: Path) -> str:
+    """A notebook whose code is folded away, cell by cell; outputs stay in sight."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        if cell["cell_type"] == "code":
+            cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), "hide-input"})
+    content["metadata"].pop("widgets", None)
+    return json.dumps(content)

@@ -1,0 +1,123 @@
+"""The simulated model as an ASGI application: `/v1/chat/completions`, `/v1/models`, `/stats`, `/health`.
+
+In: HTTP requests in the OpenAI form. Out: chat completions, or planted faults. The same application is mounted in
+process by the study and served by `python -m aloe.sandbox`. Token counts are whitespace words and marks times 1.3,
+an estimate that is the same for every caller. Keeps two counters and nothing else.
+"""
+
+import asyncio
+import dataclasses
+import json
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aloe.sandbox.faults import FAULTS, Faults, damaged, draw_fault
+from aloe.sandbox.model import Knobs, complete
+
+Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict[str, Any]]], Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclasses.dataclass
+class Stats:
+    """Calls that reached the server and calls that it answered whole."""
+
+    received: int = 0
+    answered: int = 0
+
+
+def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | None = None) -> Any:
+    """The ASGI application.
+
+    Args:
+        sandbox: an object with the fields of `Knobs` (the `sandbox` section of a preset).
+        seed: added to the seed of every request, so that two runs differ.
+        latency: seconds that every answer takes at least.
+        faults: rates of planted faults; None for none.
+    """
+    knobs = Knobs(**{field.name: getattr(sandbox, field.name) for field in dataclasses.fields(Knobs)})
+    stats, attempts = Stats(), dict[str, int]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            path = scope["path"].rstrip("/")
+            if path.endswith("/chat/completions"):
+                stats.received += 1
+                stats.answered += await _completion(await _body(receive), send, seed, knobs, latency, faults, attempts)
+            elif path in ("/stats", "/health", "/v1/models"):
+                facts = {"/stats": dataclasses.asdict(stats), "/health": {"status": "ok"}}
+                await _send(send, 200, facts.get(path, {"object": "list", "data": [{"id": "simulated", "object": "model"}]}))
+            else:
+                await _send(send, 404, {"error": {"message": f"no such path: {path}", "type": "not_found"}})
+
+    return app
+
+
+async def _completion(
+    body: bytes, send: Send, seed: int, knobs: Knobs, latency: float, faults: Faults | None, attempts: dict[str, int]
+) -> bool:
+    try:
+        request = json.loads(body)
+        messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in request["messages"]]
+        own_seed = int(request.get("seed") or 0)
+    except (ValueError, KeyError, TypeError) as error:
+        await _send(send, 400, {"error": {"message": f"not a chat request: {error}", "type": "invalid_request_error"}})
+        return False
+    if latency:
+        await asyncio.sleep(latency)
+    fault = None
+    if faults is not None:
+        key = json.dumps([own_seed, messages])
+        attempts[key] = attempts.get(key, 0) + 1
+        fault = draw_fault(faults, random.Random(f"{seed}|{key}|{attempts[key]}"))
+        if fault in FAULTS and await FAULTS[fault](send):
+            return False
+    text = "" if fault == "empty" else complete(messages, seed * 1_000_003 + own_seed, knobs)
+    payload = _payload(request, messages, text)
+    if fault == "truncated":
+        await damaged(send, payload)
+        return False
+    await _send(send, 200, payload)
+    return fault is None
+
+
+def _payload(request: dict[str, Any], messages: list[dict[str, str]], text: str) -> dict[str, Any]:
+    prompt, completion = sum(map(_tokens, (m["content"] for m in messages))), _tokens(text)
+    return {
+        "id": "simulated", "object": "chat.completion", "created": int(time.time()),
+        "model": str(request.get("model", "simulated")),
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+    }  # fmt: skip
+
+
+def _tokens(text: str) -> int:
+    return round(1.3 * len(re.findall(r"\w+|[^\w\s]", text)))
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _send(send: Send, status: int, payload: dict[str, Any]) -> None:
+    body = json.dumps(payload, ensure_ascii=False).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        kind = (await receive())["type"].removeprefix("lifespan.")
+        await send({"type": f"lifespan.{kind}.complete"})
+        if kind == "shutdown":
+            return

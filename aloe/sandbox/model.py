@@ -1,0 +1,142 @@
+"""The simulated language model: from the messages of a request to the text of a reply.
+
+In: chat messages, a request seed, the knobs of the preset's `sandbox:` section. Out: one text. The same seed, knobs
+and messages give the same text, in any order and at any concurrency; nothing is kept between calls but caches of
+pure functions. It sees the messages and nothing else.
+"""
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+
+from aloe.sandbox import inducer, judge, user, world, writer
+from aloe.sandbox.language import Fact, content_words, read_profile, words
+from aloe.sandbox.reading import Request, read_request
+from aloe.sandbox.responder import Subject, choose_manner, respond
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+    """What is planted; every rate is in [0, 1].
+
+    `effect` is the share of verdicts and scores in which the judges look at the persona (0: never, a null world).
+    """
+
+    effect: float = 1.0
+    judge_error: float = 0.1
+    position_bias: float = 0.05
+    length_bias: float = 0.05
+    missed_inference: float = 0.1
+    leak: float = 0.02
+    early_disclosure: float = 0.05
+
+
+def complete(messages: Sequence[dict[str, str]], seed: int, knobs: Knobs) -> str:
+    """The reply to a request. Raises nothing for odd input: an unknown instruction gets an honest plain answer."""
+    request = read_request(messages)
+    rng = _random(seed, messages)
+    return _ROLES.get(request.role, _other)(request, seed, knobs, rng)
+
+
+def _random(*parts: object) -> random.Random:
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
+    return random.Random(hashlib.blake2b(text.encode(), digest_size=16).digest())
+
+
+def _write(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    lines = [line.strip() for line in request.fields.get("examples", "").splitlines()]
+    examples = [line.lstrip("-*0123456789.) ") for line in lines if line]
+    asked = [int(word) for word in words_and_numbers(request.prompt) if word.isdigit() and int(word) > 0]
+    count = min(asked[-1] if asked else 1, 100)
+    write = writer.write_profiles if "profile" in request.prompt[:80].lower() else writer.write_personalities
+    return json.dumps(write(examples, count, rng), ensure_ascii=False)
+
+
+def words_and_numbers(text: str) -> list[str]:
+    """Whitespace-separated words without punctuation at their ends."""
+    return [word.strip(".,:;()") for word in text.split()]
+
+
+def _play_user(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    profile, personality = request.fields.get("profile", ""), request.fields.get("personality", "")
+    return user.next_message(profile, personality, request.conversation, rng, knobs.early_disclosure)
+
+
+def _induce(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    profile, personality = request.fields.get("profile", ""), request.fields.get("personality", "")
+    return inducer.induce(profile, personality, request.mine, knobs.missed_inference, knobs.leak, rng)
+
+
+def _reply_hinted(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    _, facts = read_profile(request.fields.get("inferred_profile", ""))
+    read = world.read_personality(request.fields.get("inferred_personality", ""))
+    desires = world.desires([name for _, name in read if name is not None])
+    return _reply(request, facts, desires, rng)
+
+
+def _reply_plain(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    return _reply(request, (), {}, rng)
+
+
+def _reply(request: Request, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random) -> str:
+    said = " ".join(text for role, text in request.conversation if role == "assistant")
+    return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said)
+
+
+def reply_to(
+    message: str, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, said: str = ""
+) -> str:
+    """A reply to a message by somebody who knows these facts and wishes of its author (none: a plain reply)."""
+    present = content_words(message)
+    current = [fact for fact in facts if fact.topic and content_words(fact.topic) & present]
+    others = [fact for fact in facts if fact.topic and fact not in current]
+    subject = Subject.of(current[-1]) if current else subject_of(message)
+    other = Subject.of(rng.choice(others)) if others else None
+    return respond(subject, other, choose_manner(desires, rng), rng, said)
+
+
+def subject_of(message: str) -> Subject:
+    """What a message is about, from the message alone: its last first-person clause that has a topic."""
+    from aloe.sandbox.user import clauses_of
+
+    for fact in reversed(clauses_of(message)):
+        topic = world.topic_of(fact.sentence, fact.topic)
+        if fact.topic and topic:
+            return Subject(topic, fact.yours())
+    return Subject(None, None)
+
+
+def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    fields = request.fields
+    replies = (fields["reply_1"], fields["reply_2"])
+    message = request.mine[-1] if request.mine else ""
+    case = (fields.get("profile", ""), fields.get("personality", ""), message)
+    pair = _random(seed, "pair", case, sorted(replies))
+    looks = pair.random() < knobs.effect
+    fits = (judge.fit(*case, replies[0]), judge.fit(*case, replies[1])) if looks else (0.0, 0.0)
+    if not looks:
+        fits = (0.1, 0.0) if (pair.random() < 0.5) == (replies[0] <= replies[1]) else (0.0, 0.1)
+    lengths = (len(words(replies[0])), len(words(replies[1])))
+    return f"Preferred: {judge.prefer(fits, lengths, knobs, (pair, rng))}"
+
+
+def _judge_alignment(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    fields = request.fields
+    reply, message = fields["reply"], request.mine[-1] if request.mine else ""
+    if rng.random() < knobs.effect:
+        value = judge.fit(fields.get("profile", ""), fields.get("personality", ""), message, reply)
+    else:
+        value = rng.uniform(0.0, 0.8)
+    return f"Score: {judge.rate(value, knobs.judge_error, rng)}"
+
+
+def _other(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    return "I am a simulated language model: I know the roles of this study and did not recognise this instruction."
+
+
+_ROLES: dict[str, Callable[[Request, int, Knobs, random.Random], str]] = {
+    "writer": _write, "user": _play_user, "inducer": _induce, "hinted": _reply_hinted, "plain": _reply_plain,
+    "preference": _judge_preference, "alignment": _judge_alignment,
+}  # fmt: skip

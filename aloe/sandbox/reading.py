@@ -1,0 +1,53 @@
+"""Reading a request: which role it asks for, and the fields that its prompt holds.
+
+In: chat messages as the endpoint got them. Out: a `Request`. A role is recognised by the instruction in the prompt,
+never by a header or a name; fields are the texts between tags, with entities turned back. An instruction that no
+rule knows gives the role "other". Knows nothing of how a role answers.
+"""
+
+import dataclasses
+import html
+import re
+from collections.abc import Sequence
+
+_RULES = (   # the first whose words all stand in the prompt; in the order of how telling they are
+    ("writer", ("json array", "examples")),
+    ("preference", ("reply_1", "reply_2")),
+    ("alignment", ("score:", "<reply>")),
+    ("inducer", ("profile:", "personality:", "come out")),
+    ("user", ("role-play", "<profile>")),
+    ("hinted", ("inferred_profile",)),
+    ("plain", ("chatting with a user",)),
+    ("plain", ("chatting with this person",)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A role, the fields of its prompt by tag, and the conversation as (role, text) pairs."""
+
+    role: str
+    fields: dict[str, str]
+    conversation: tuple[tuple[str, str], ...]
+    prompt: str
+
+    @property
+    def mine(self) -> list[str]:
+        """The user's messages of the conversation."""
+        return [text for role, text in self.conversation if role == "user"]
+
+
+def read_request(messages: Sequence[dict[str, str]]) -> Request:
+    """Take a request apart; `messages` are {"role", "content"} dictionaries."""
+    system = "\n".join(m["content"] for m in messages if m["role"] == "system")
+    turns = tuple((m["role"], m["content"]) for m in messages if m["role"] in {"user", "assistant"})
+    prompt = system or (turns[0][1] if turns else "")
+    role = next((name for name, marks in _RULES if all(mark in prompt.lower() for mark in marks)), "other")
+    fields = {tag: html.unescape(text.strip()) for tag, text in re.findall(r"<(\w+)>\n?(.*?)\n?</\1>", prompt, re.S)}
+    if "conversation" in fields:
+        body = re.search(r"<conversation>\n?(.*?)\n?</conversation>", prompt, re.S)
+        inner = re.findall(r"<(user|assistant)>(.*?)</\1>", body.group(1) if body else "", re.S)
+        turns = tuple((who, html.unescape(text.strip())) for who, text in inner)
+    if not system and role == "other":
+        role = "plain" if turns else "other"
+    return Request(role, fields, turns, prompt)

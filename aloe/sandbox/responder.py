@@ -1,0 +1,129 @@
+"""The simulated responder: one reply to a user, in a manner and about things.
+
+In: what was said last, what is known of the user (topics, desires), a random generator. Out: at most three
+sentences. The manner is a value from -1 to 1 per dimension of `world.DIMENSIONS`; without desires it is drawn at
+random, so that a plain reply suits somebody and knows nobody. Reads no persona and no prompt itself.
+"""
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+from aloe.sandbox import world
+from aloe.sandbox.language import Fact, capitalise
+
+_PLAIN_ODDS = {"exclamation": 0.25, "questions": 0.4, "hedging": 0.4, "warmth": 0.2, "play": 0.07, "structure": 0.2}
+"""How often a reply that knows nobody is lively, asks back, hedges, is warm, jokes, gives steps or reasons."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Something to talk about: its topic (None: unknown field) and the phrase that names it to the user."""
+
+    topic: str | None
+    phrase: str | None
+
+    @classmethod
+    def of(cls, fact: Fact) -> "Subject":
+        """The subject of a fact: {"topic": "pets", "phrase": "your grey parrot"}."""
+        return cls(world.topic_of(fact.sentence, fact.topic), fact.yours() if fact.topic else None)
+
+
+def choose_manner(desires: dict[str, float], rng: random.Random) -> dict[str, int]:
+    """-1, 0 or 1 per dimension: what the user wants where that is known, a draw by `_PLAIN_ODDS` elsewhere."""
+    manner = {"length": rng.choice((-1, 0, 0, 1))}
+    manner |= {dimension: 1 if rng.random() < odds else -1 for dimension, odds in _PLAIN_ODDS.items()}
+    if not any(desires.get(dimension, 0) > 0 for dimension in ("warmth", "play")) and desires:
+        manner["play"] = -1
+    return manner | {dimension: 1 if value > 0 else -1 for dimension, value in desires.items()}
+
+
+def respond(
+    subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random, said: str = ""
+) -> str:
+    """A reply about `subject`, with a call-back to `other` where there is one; `said`: the earlier replies.
+
+    At most three sentences: an opener or closer that carries the tone, the advice, a call-back or a question.
+    """
+    tone, tonal = _tone(manner, rng, said), max(manner["warmth"], manner["exclamation"], manner["play"]) > 0
+    advice = _advice(subject, manner, rng)
+    second = _second(subject, other, manner, rng)
+    if tonal or manner["length"] > 0 or (manner["length"] == 0 and (second is None or rng.random() < 0.5)):
+        parts = [tone, advice]
+    else:
+        parts = [advice]
+    parts += [second] if second else []
+    return " ".join(parts)
+
+
+def _second(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random) -> str | None:
+    if other is not None and other.phrase is not None:
+        return _callback(other, manner, rng)
+    if manner["questions"] > 0:
+        return _question(subject, rng)
+    return _remark(subject, rng) if manner["length"] > 0 else None
+
+
+def _tone(manner: dict[str, int], rng: random.Random, said: str) -> str:
+    openers = world.manner()["openers"]
+    lively = manner["exclamation"] > 0
+    if manner["play"] > 0 and (manner["warmth"] <= 0 or rng.random() < 0.5):
+        options = openers["playful_lively" if lively else "playful"]
+    elif manner["warmth"] > 0:
+        options = openers["warm_lively" if lively else "warm"]
+    else:
+        options = openers["lively" if lively else "plain"]
+    return str(rng.choice([option for option in options if option not in said] or options))
+
+
+def _advice(subject: Subject, manner: dict[str, int], rng: random.Random) -> str:
+    table = world.manner()
+    cores = _cores(subject)
+    core, after = rng.sample(cores, 2)
+    way = "soft" if manner["hedging"] > 0 else rng.choice(("direct", "direct", "plain"))
+    fields = {"do": _fill(core["do"], subject), "next": _fill(after["do"], subject)}
+    if manner["structure"] > 0 and manner["length"] >= 0 and rng.random() < 0.5:
+        return capitalise(_format(rng.choice(table["steps"][way]), fields))
+    if manner["length"] > 0:
+        fields["do"] += f" and also {fields['next']}"
+    frames = table["short" if manner["length"] < 0 else "medium"][way]
+    sentence = _format(rng.choice(frames), fields)
+    if manner["structure"] > 0:
+        why = _fill(core["why"], subject)
+        return capitalise(rng.choice(table["reasons"]).format(sentence=sentence.rstrip("."), why=why))
+    return capitalise(sentence)
+
+
+def _callback(other: Subject, manner: dict[str, int], rng: random.Random) -> str:
+    way = "ask" if manner["questions"] > 0 else "soft" if manner["hedging"] > 0 else rng.choice(("direct", "plain"))
+    if way == "ask" and other.topic is not None and rng.random() < 0.5:
+        return _fill(rng.choice(world.topics()[other.topic].ask), other)
+    return capitalise(str(rng.choice(world.manner()["callbacks"][way])).format(other=other.phrase))
+
+
+def _question(subject: Subject, rng: random.Random) -> str:
+    known = subject.topic is not None and subject.phrase is not None
+    asks: Sequence[str] = world.topics()[str(subject.topic)].ask if known else world.manner()["generic"]["ask"]
+    return _fill(rng.choice(asks), subject)
+
+
+def _remark(subject: Subject, rng: random.Random) -> str:
+    known = subject.topic is not None and subject.phrase is not None
+    remarks: Sequence[str] = world.topics()[str(subject.topic)].remark if known else world.manner()["generic"]["remark"]
+    return _fill(rng.choice(remarks), subject)
+
+
+def _cores(subject: Subject) -> list[dict[str, str]]:
+    if subject.topic is None or subject.phrase is None:
+        return list(world.manner()["generic"]["cores"])
+    return list(world.topics()[subject.topic].cores)
+
+
+def _format(frame: str, fields: dict[str, str]) -> str:
+    return frame.format(**fields, Do=capitalise(fields["do"]))
+
+
+def _fill(frame: str, subject: Subject) -> str:
+    phrase = subject.phrase or "that"
+    return capitalise(frame.format(topic=phrase, Topic=capitalise(phrase))) if "?" in frame or frame.endswith(".") \
+        else frame.format(topic=phrase, Topic=capitalise(phrase))

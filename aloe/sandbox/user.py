@@ -1,0 +1,176 @@
+"""The simulated user: the next chat message of a person, who lets facts out bit by bit and shows traits in passing.
+
+In: a profile, a personality, the conversation so far, a random generator, the rate of early disclosure. Out: a
+message of one to three sentences. What has been let out already is read off the conversation; no state is kept.
+Traits are shown by what the person says and how; never named. Knows nothing of how replies are judged.
+"""
+
+import functools
+import random
+import re
+from collections.abc import Sequence
+
+from aloe.sandbox import world
+from aloe.sandbox.language import Fact, capitalise, content_words, read_profile, sentences, words
+
+REVEAL_ODDS = 0.85
+"""How often a message lets out a new fact while there is one left."""
+_INCIDENTAL = set(
+    """brain tone heart head boots pockets calendar weekends weekend life family mind mood hands hand face feet voice name
+    shin shelf kitchen desk bag phone day days week evening morning way side turn friends friend list story stories
+    sentence question answer answers message luck age thoughts thought word words things keys door window bed patience
+    body ears eyes nose shoulders shoulder knees knee arms back sleeve lap plate plates cup diary diet hair half hour
+    afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper limits own""".split()
+)
+"""What a message says "my" of without being about it."""
+SHOW_ODDS = (0.95, 0.85, 0.7)
+"""How often a trait shows at the first turn, at the second, and later."""
+
+
+def next_message(
+    profile: str, personality: str, conversation: Sequence[tuple[str, str]], rng: random.Random, early: float
+) -> str:
+    """What the person says next.
+
+    Args:
+        profile: facts in the third person.
+        personality: trait phrases.
+        conversation: (role, text) pairs so far, roles "user" and "assistant".
+        rng: decides everything that is left open.
+        early: rate at which a second fact comes out in one message.
+    """
+    _, facts = read_profile(profile)
+    mine = [text for role, text in conversation if role == "user"]
+    replies = [text for role, text in conversation if role == "assistant"]
+    hidden = [fact for fact in facts if not is_revealed(fact, mine)]
+    known = [fact for fact in facts if fact not in hidden and fact.topic]
+    first = _answer(replies[-1], known, mine, rng) if replies else rng.choice(world.chat()["hello"])
+    main = sentences(_main(hidden, known, mine, rng))
+    if len(hidden) > 1 and rng.random() < early:
+        main += sentences(_reveal(hidden[1], mine, rng))
+    traits = tuple(name for _, name in world.read_personality(personality) if name is not None)
+    saying = _saying(traits, mine, rng)
+    if saying is not None:
+        main.insert(rng.choice((0, len(main))), saying)
+    parts = [first] if first and (replies or rng.random() < 0.4) and len(main) < 3 else []
+    parts += main
+    if len(parts) < 3 and not parts[-1].endswith("?") and rng.random() < 0.35:
+        parts.append(rng.choice(world.chat()["ask"]))
+    return _in_manner(parts, traits, mine, rng)
+
+
+def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
+    """Whether the owner's own messages have let the fact out: its clause, or two thirds of its content words."""
+    said = _all_content(tuple(messages))
+    return bool(fact.words) and len(fact.words & said) >= max(1, round(0.66 * len(fact.words)))
+
+
+@functools.lru_cache(maxsize=50_000)
+def clauses_of(message: str) -> tuple[Fact, ...]:
+    """What a message says of its author, as facts: from "I ..." clauses and from "my ..." phrases, in order."""
+    owned: list[Fact] = []
+    stated: list[Fact] = []
+    for part in sentences(message):
+        for clause in re.findall(r"\bI (?:am|have|[a-z]+) [^,.;:!?]+", part):
+            stated.extend(fact for fact in read_profile(clause)[1] if world.is_habit(fact.sentence))
+        for phrase in re.findall(r"\b[Mm]y [^,.;:!?]+", part):
+            owned.extend(read_profile(phrase if len(phrase.split()) > 2 else f"{phrase} is there")[1])
+    return tuple(fact for fact in (*owned, *stated) if fact.topic and fact.topic.split()[-1].lower() not in _INCIDENTAL)
+
+
+def traits_shown(messages: Sequence[str]) -> frozenset[str]:
+    """The known traits that show in what a user said."""
+    table = _sayings()
+    return frozenset(table[key] for text in messages for part in sentences(text) if (key := _key(part)) in table)
+
+
+@functools.lru_cache(maxsize=50_000)
+def _all_content(messages: tuple[str, ...]) -> frozenset[str]:
+    return frozenset().union(*(content_words(text) for text in messages)) if messages else frozenset()
+
+
+@functools.cache
+def _sayings() -> dict[str, str]:
+    return {_key(saying): name for name, trait in world.traits().items() for saying in trait.says}
+
+
+def _key(sentence: str) -> str:
+    return " ".join(words(sentence))
+
+
+def _answer(reply: str, known: Sequence[Fact], mine: Sequence[str], rng: random.Random) -> str | None:
+    asked = [part for part in sentences(reply) if part.endswith("?")]
+    if not asked:
+        return _fresh(world.chat()["acknowledge"], mine, rng) if rng.random() < 0.45 else None
+    present = content_words(asked[-1])
+    meant = [fact for fact in known if content_words(str(fact.topic)) & present]
+    if not meant:
+        return _fresh(world.chat()["answer"], mine, rng)
+    topic = world.topic_of(meant[-1].sentence, meant[-1].topic)
+    return _fill(rng.choice(world.topics()[topic].answer), meant[-1]) if topic else _fresh(world.chat()["answer"], mine, rng)
+
+
+def _fresh(options: Sequence[str], mine: Sequence[str], rng: random.Random) -> str:
+    """One of the options, not one that the person has used before while there are others."""
+    said = " ".join(mine)
+    return rng.choice([option for option in options if option not in said] or list(options))
+
+
+def _main(hidden: Sequence[Fact], known: Sequence[Fact], mine: Sequence[str], rng: random.Random) -> str:
+    if hidden and (not known or rng.random() < REVEAL_ODDS):
+        return _reveal(hidden[0] if rng.random() < 0.5 else rng.choice(hidden), mine, rng)
+    if not known:
+        return _fresh(world.chat()["quiet"], mine, rng)
+    recent = content_words(" ".join(mine[-2:]))
+    fresh = [fact for fact in known if not content_words(str(fact.topic)) & recent] or list(known)
+    fact = rng.choice(fresh)
+    topic = world.topic_of(fact.sentence, fact.topic)
+    return _fill(rng.choice(world.topics()[topic].news if topic else world.chat()["news"]), fact)
+
+
+def _reveal(fact: Fact, mine: Sequence[str], rng: random.Random) -> str:
+    topic = world.topic_of(fact.sentence, fact.topic)
+    frames = world.topics()[topic].reveal if topic else world.chat()["reveal"]
+    return rng.choice(frames).format(fact=fact.clause, Fact=capitalise(fact.clause))
+
+
+def _saying(traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> str | None:
+    if not traits or rng.random() >= SHOW_ODDS[min(len(mine), 2)]:
+        return None
+    shown = traits_shown(mine)
+    fresh = [name for name in traits if name not in shown]
+    name = rng.choice(fresh if fresh and rng.random() < 0.85 else traits)
+    said = {_key(part) for text in mine for part in sentences(text)}
+    unsaid = [saying for saying in world.traits()[name].says if _key(saying) not in said]
+    return rng.choice(unsaid) if unsaid else None
+
+
+def _in_manner(parts: Sequence[str], traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> str:
+    """Punctuation of the one manner that the person's traits have most of, and not in every sentence."""
+    manners = [world.traits()[name].manner for name in traits if name in traits_shown(mine)]
+    counts = {name: manners.count(name) for name in set(manners) - {"none", "flat"}}
+    text = " ".join(parts)
+    if not counts:
+        return text
+    manner = max(sorted(counts), key=lambda name: counts[name])
+    if manner == "exclaiming" and rng.random() < 0.6:
+        return re.sub(r"\.(?=[^.]*$)", "!", text)
+    if manner == "hedging" and rng.random() < 0.4 and text.startswith("I ") is False and text[0] not in "\"'":
+        return f"{rng.choice(('Well', 'Hm', 'So', 'Um'))}, {text[0].lower() if _may_lower(text) else text[0]}{text[1:]}"
+    if manner == "rambling" and len(parts) > 1 and rng.random() < 0.5 and parts[0].endswith(".") and _may_lower(parts[1]):
+        tail = text[len(parts[0]) + 1 :]
+        return f"{parts[0][:-1]}, and anyway, {tail[0].lower()}{tail[1:]}"
+    if manner == "playful" and rng.random() < 0.3:
+        return f"{text} {rng.choice(('Ha.', 'Oh well, ha.', 'Ha, anyway.'))}"
+    return text
+
+
+def _may_lower(text: str) -> bool:
+    head = text.split()[0].strip(",.'’")
+    return head.lower() in {"my", "the", "a", "an", "this", "that", "it", "there", "we", "somebody", "not", "one", "today",
+                            "these", "some", "nothing", "after", "most", "last", "next", "every", "you", "in", "on", "at"}
+
+
+def _fill(frame: str, fact: Fact) -> str:
+    phrase = fact.mine()
+    return capitalise(frame.format(topic=phrase, Topic=capitalise(phrase)))

@@ -1,0 +1,205 @@
+"""The seven stages as data, and what decides whether one is up to date.
+
+A stage is a notebook, the sections of the preset that it reads, the files that it reads, and the files that it leaves.
+In: a run. Out: the *recipe* of a stage: hashes of its notebook's code, its parameters, and the sources of the modules
+of `aloe` that the notebook imports, directly or not. Comments, docstrings and layout of code do not count, nor do
+modules that only carry values, write files or draw. This module runs nothing.
+"""
+
+import ast
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aloe.params import ROOT
+from aloe.provenance import fingerprint
+from aloe.runs import Run
+
+NOTEBOOKS = ROOT / "notebooks"
+# Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
+PLUMBING = frozenset(
+    "clients contradictions errors figure_style figures folders journal locks params prices provenance runs show"
+    " strict_yaml tree_figure".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), parts of the repository
+    (`repo:...`), or outputs of earlier stages; `writes` and `metrics` are what must be there when it is done.
+    """
+
+    name: str
+    params: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook's source."""
+        return NOTEBOOKS / f"{self.name}.ipynb"
+
+
+_SEEDS = ("params:personas.seed_profiles", "params:personas.seed_personalities")
+_BENCHMARK = ("params:personas.benchmark_profiles", "params:personas.benchmark_personalities")
+_POLICY = tuple(f"training.{key}" for key in (
+    "backend", "base_model", "method", "lora_rank", "lora_alpha", "dtype", "load_in_4bit", "trust_remote_code",
+    "max_length"))  # fmt: skip
+_DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "preference_judge")
+_DIALOGUE_PROMPTS = tuple(f"repo:aloe/prompts/{role}.txt" for role in _DIALOGUE_ROLES)
+
+STAGES = (
+    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK), ()),
+    Stage(
+        "02_persona_expansion",
+        ("seed", "personas", "roles.persona_writer", "sandbox"),
+        (*_SEEDS, *_BENCHMARK, "repo:aloe/prompts/persona_profiles.txt", "repo:aloe/prompts/persona_personalities.txt"),
+        ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl"),
+        ("personas",),
+    ),
+    Stage(
+        "03_dialogue_trees",
+        ("seed", "trees", *(f"roles.{role}" for role in _DIALOGUE_ROLES), "sandbox"),
+        ("personas/personas.jsonl", *_DIALOGUE_PROMPTS),
+        ("trees/trees.jsonl",),
+        ("trees",),
+    ),
+    Stage(
+        "04_sft",
+        ("seed", *_POLICY, "training.sft"),
+        ("trees/trees.jsonl", "params:training.base_model"),
+        ("models/base", "models/sft_preferred", "models/sft_rejected"),
+        ("training.sft_preferred",),
+    ),
+    Stage(
+        "05_dpo",
+        ("seed", *_POLICY, "training.dpo"),
+        ("trees/trees.jsonl", "models/sft_preferred"),
+        ("models/dpo",),
+        ("training.dpo",),
+    ),
+    Stage(
+        "06_aloe_benchmark",
+        ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
+        (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
+         *(f"repo:aloe/prompts/{name}.txt" for name in ("user", "told", "alignment_judge"))),
+        ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+    ),
+    Stage(
+        "07_aloe_analysis",
+        ("name", "simulated", "seed", "benchmark"),
+        ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        ("figures/al_curves.svg", "figures/al_curves.png"),
+        ("benchmark",),
+    ),
+)  # fmt: skip
+
+
+def recipe(stage: Stage, run: Run) -> dict[str, str]:
+    """What the stage's result follows from besides its input files: one hash per part, `code`, `params ...`, `aloe...`.
+
+    Two recipes are compared part by part, so that a reader is told which part changed.
+    """
+    parts = {"code": _sha(json.dumps(code_cells(stage.notebook)))}
+    parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
+    skipped = PLUMBING - ({"figures", "figure_style"} if stage.name == STAGES[-1].name else set())
+    for name in sorted(imported_modules(code_cells(stage.notebook), simulated=run.params.simulated)):
+        if name.removeprefix("aloe.") not in skipped:
+            parts[name] = _source_hash(_module_path(name))
+    if run.params.simulated and any(name.startswith("aloe.sandbox") for name in parts):
+        parts["aloe/sandbox/world"] = fingerprint(ROOT / "aloe" / "sandbox" / "world")
+    return parts
+
+
+def inputs(stage: Stage, run: Run) -> list[Path]:
+    """The files and folders that the stage reads; a base model that is the id of a hub has none."""
+    paths = []
+    for entry in stage.reads:
+        kind, _, rest = entry.rpartition(":")
+        if kind == "params":
+            path = ROOT / str(_value(run, rest))
+            if path.exists() or rest != "training.base_model":
+                paths.append(path)
+        else:
+            paths.append((ROOT if kind == "repo" else run.root) / rest)
+    return paths
+
+
+def code_cells(notebook: Path) -> list[str]:
+    """The sources of a notebook's code cells, in order."""
+    return [_text(cell) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if _is_code(cell)]
+
+
+def prose(notebook: Path) -> str:
+    """Hash of everything in a notebook that is not code."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return _sha(json.dumps([None if _is_code(cell) else _text(cell) for cell in cells]))
+
+
+def imported_modules(sources: Iterable[str], simulated: bool = True) -> set[str]:
+    """The modules of `aloe` that some code imports, directly or through each other (`aloe.metrics`, ...)."""
+    found: set[str] = set()
+    waiting = [name for source in sources for name in _imports(ast.parse(_without_magics(source)))]
+    while waiting:
+        name = waiting.pop()
+        if name in found or (name.startswith("aloe.sandbox") and not simulated):
+            continue
+        found.add(name)
+        waiting += _imports(ast.parse(_module_path(name).read_text(encoding="utf-8")))
+    return found
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (name for name in names if name.startswith("aloe.") and _module_path(name).is_file())
+
+
+def _module_path(name: str) -> Path:
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+
+
+def _source_hash(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:]
+    return _sha(ast.dump(tree))
+
+
+def _value(run: Run, key: str) -> Any:
+    """A value of the preset by its dotted key; a role comes with the address of its endpoint."""
+    value: Any = run.params
+    for part in key.split("."):
+        value = getattr(value, part)
+    if key.startswith("roles."):
+        roles = value if isinstance(value, tuple) else (value,)
+        return [[run.params.endpoints[role.endpoint].base_url, dataclasses.asdict(role)] for role in roles]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _without_magics(source: str) -> str:
+    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in source.splitlines())
+
+
+def _is_code(cell: dict[str, Any]) -> bool:
+    return bool(cell["cell_type"] == "code")
+
+
+def _text(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,171 @@
+"""TRL's trainers, set up for one run: what they are given, and the proof that they lost none of it.
+
+In: a run, a loaded policy, and examples. Out: a trainer that holds every example, uncut, in our order. The reference
+of DPO is computed once beforehand, so that no second model sits in memory. This module does not know where examples
+come from or what becomes of the trained model.
+"""
+
+import contextlib
+import importlib.util
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aloe.checkpoints import Policy, has_cuda
+from aloe.errors import UserError
+from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_lengths
+from aloe.params import Dpo, Sft
+from aloe.records import PreferencePair
+from aloe.runs import Run
+from aloe.training_log import bar, progress
+
+if TYPE_CHECKING:
+    from trl import DPOTrainer, SFTTrainer
+
+LARGE = 200_000_000  # parameters from which activations are recomputed in the backward pass, to save memory
+LOGGED = 100  # rows of a training's table, about
+
+
+def sft_trainer(run: Run, name: str, policy: Policy, rows: Sequence[Tokens]) -> "SFTTrainer":
+    """A trainer that holds `rows`, all of them and whole; packed where the preset says so."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    params = run.params.training
+    order = batched_order([len(row.input_ids) for row in rows], params.sft.batch_size, run.params.seed)
+    config = SFTConfig(
+        **_arguments(run, name, policy, params.sft, len(rows)),
+        weight_decay=params.sft.weight_decay,
+        packing=params.sft.packing,
+        max_length=params.max_length if params.sft.packing else None,
+        dataset_kwargs={"skip_prepare_dataset": not params.sft.packing},  # labels and order are there already
+    )
+    trainer = SFTTrainer(
+        policy.model,
+        config,
+        train_dataset=Dataset.from_list([rows[i]._asdict() for i in order]),
+        processing_class=policy.tokenizer,
+        peft_config=policy.adapter,
+        callbacks=[progress(name)],
+    )
+    _drop_printer(trainer)
+    held = trainer.train_dataset
+    count = sum(len(lengths) for lengths in held["seq_lengths"]) if params.sft.packing else len(held)
+    learned = sum(label != IGNORED for labels in held["labels"] for label in labels)
+    assert (count, learned) == (len(rows), learned_tokens(rows)), "an example was cut or lost on its way to the trainer"
+    return trainer
+
+
+def dpo_trainer(
+    run: Run, policy: Policy, train: Sequence[PreferencePair], dev: Sequence[PreferencePair]
+) -> "DPOTrainer":
+    """A trainer that holds all pairs with the log-probabilities that the policy gives them before the first step.
+
+    Raises:
+        UserError: a pair is longer than `training.max_length`.
+    """
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    params, dpo = run.params.training, run.params.training.dpo
+    lengths, dev_lengths = (pair_lengths(policy.tokenizer, pairs, params.max_length) for pairs in (train, dev))
+    order = batched_order(lengths, dpo.batch_size, run.params.seed)
+    dev_order = sorted(range(len(dev)), key=dev_lengths.__getitem__)
+    config = DPOConfig(
+        **_arguments(run, "dpo", policy, dpo, len(train)),
+        beta=dpo.beta,
+        loss_type=["sigmoid", "sft"] if dpo.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, dpo.sft_weight] if dpo.sft_weight else None,
+        max_length=max(lengths + dev_lengths),
+        precompute_ref_log_probs=True,
+    )
+    batches = sum(-(-len(pairs) // dpo.batch_size) for pairs in (train, dev))
+    with _counting(policy.model, batches, "dpo: reference"):
+        trainer = DPOTrainer(
+            policy.model,
+            args=config,
+            train_dataset=Dataset.from_list([dpo_row(train[i]) for i in order]),
+            eval_dataset=Dataset.from_list([dpo_row(dev[i]) for i in dev_order]),
+            processing_class=policy.tokenizer,
+            peft_config=policy.adapter,
+            callbacks=[progress("dpo")],
+        )
+    _drop_printer(trainer)
+    special = set(policy.tokenizer.all_special_ids)
+    for held, pairs in ((trainer.train_dataset, train), (trainer.eval_dataset, dev)):
+        assert len(held) == len(pairs), "a pair was lost on its way to the trainer"
+        replies = (ids for side in ("chosen_ids", "rejected_ids") for ids in held[side])
+        assert all(special.intersection(ids[-2:]) for ids in replies), "a reply has no end token"
+    return trainer
+
+
+def run_trainer(trainer: Any) -> dict[str, Any]:
+    """Train. Returns what it took: steps, tokens read, seconds, tokens per second, and the mean loss."""
+    started = time.monotonic()
+    outcome = trainer.train()
+    seconds = time.monotonic() - started
+    with contextlib.suppress(OSError):  # a folder that no reporter wrote into
+        os.rmdir(trainer.args.output_dir)
+    tokens = max((int(entry["num_tokens"]) for entry in trainer.state.log_history if "num_tokens" in entry), default=0)
+    return {
+        "steps": trainer.state.global_step,
+        "tokens": tokens,
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(tokens / seconds, 1),
+        "train_loss": outcome.training_loss,
+    }
+
+
+def learned_tokens(rows: Sequence[Tokens]) -> int:
+    """How many tokens carry loss."""
+    return sum(label != IGNORED for row in rows for label in row.labels)
+
+
+def _arguments(run: Run, name: str, policy: Policy, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
+    """What both trainers are told. Bars and checkpoints are ours; a small model keeps its activations."""
+    training = run.params.training
+    if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
+        raise UserError(
+            f"`training.report_to` is {training.report_to}, which is not installed; install it or set it to none."
+        )
+    steps = n_rows * params.epochs / (params.batch_size * params.gradient_accumulation)
+    return {
+        "output_dir": str(run.training_log(name).with_suffix("")),
+        "seed": run.params.seed,
+        "learning_rate": params.learning_rate,
+        "warmup_steps": min(params.warmup_ratio, 0.999),  # below 1 it is a share of the steps
+        "num_train_epochs": params.epochs,
+        "per_device_train_batch_size": params.batch_size,
+        "per_device_eval_batch_size": params.batch_size,
+        "gradient_accumulation_steps": params.gradient_accumulation,
+        "train_sampling_strategy": "sequential",  # the order is ours: `batched_order`
+        "gradient_checkpointing": policy.model.num_parameters() > LARGE,
+        "use_cpu": not has_cuda(),
+        "bf16": training.dtype == "bfloat16" and has_cuda(),
+        "logging_steps": max(1, round(steps / LOGGED)),
+        "logging_first_step": True,
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": training.report_to,
+        "dataloader_num_workers": 0,
+    }
+
+
+def _drop_printer(trainer: Any) -> None:
+    """Without its own bars a trainer prints every log entry; the table has them."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+@contextlib.contextmanager
+def _counting(model: Any, total: int, label: str) -> Iterator[None]:
+    """A bar over the model's forward passes, for work that TRL does inside a constructor."""
+    with bar(total, label) as shown:
+        hook = model.register_forward_hook(lambda *_: shown.update() and None)
+        try:
+            yield
+        finally:
+            hook.remove()

@@ -1,0 +1,430 @@
+"""Chat and journal: what is sent, what is kept, and what happens when an endpoint does not do its part."""
+
+import asyncio
+import dataclasses
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx2
+import pytest
+
+from aloe.chat import AskError, open_chat
+from aloe.errors import UserError
+from aloe.journal import Entry, Journal
+from aloe.params import ROOT, Endpoint, load_params
+from aloe.prices import usd
+from aloe.records import Message
+from aloe.runs import Run
+
+KEY = "sk-very-secret-0123456789"
+HELLO = [Message("system", "Be brief."), Message("user", "Hello?")]
+ENTRY = Entry("user", "sandbox:", "simulated", "hi", "stop", 3, 4, 0.5)
+
+
+class Server:
+    """An endpoint in this process: `answers` gives (status, body) or an exception for each request in turn."""
+
+    def __init__(self, *answers):
+        self.answers, self.requests, self.headers = list(answers), [], []
+        self.now = self.most = 0
+
+    async def __call__(self, scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message.get("more_body", False)
+        self.requests.append(json.loads(body))
+        number = len(self.requests)
+        self.headers.append(dict(scope["headers"]))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= 1
+        answer = self.answers.pop(0) if self.answers else completion(f"reply {number}")
+        if isinstance(answer, Exception):
+            raise answer
+        status, content = answer
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = [(b"content-type", b"application/json"), (b"retry-after-ms", b"1")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+def completion(text, reason="stop", usage=True):
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+    counts = {"usage": {"prompt_tokens": 1000, "completion_tokens": 100}} if usage else {}
+    return 200, {"id": "x", "object": "chat.completion", "choices": [choice], **counts}
+
+
+def failure(status, text, code=None):
+    return status, {"error": {"message": text, "code": code}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run whose one endpoint is asked with one retry, three at a time."""
+    params = load_params("smoke", seed=5)
+    endpoint = Endpoint("sandbox:", None, max_in_flight=3, timeout_s=5.0, max_retries=1)
+    return Run("toy", dataclasses.replace(params, endpoints={"simulated": endpoint}), tmp_path)
+
+
+def at(run, **changes):
+    """The run with another endpoint."""
+    endpoint = dataclasses.replace(run.params.endpoints["simulated"], **changes)
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, endpoints={"simulated": endpoint}))
+
+
+@pytest.fixture
+def opened():
+    """Open chats on a server in this process; they are closed when the test ends."""
+    chats = []
+
+    def chat_on(run, server):
+        chats.append(open_chat(run, httpx2.ASGITransport(app=server) if server else None))
+        return chats[-1]
+
+    yield chat_on
+    for chat in chats:
+        chat.close()
+
+
+def ask(chat, *questions, role="user", **options):
+    """The replies to some questions, asked at once."""
+    jobs = [functools.partial(chat.ask, role, [Message("user", text)], **options) for text in questions]
+    return chat.run(jobs, "asking")
+
+
+def test_only_five_fields_are_sent_and_a_repeat_has_its_own_seed(run, opened):
+    server = Server()
+    chat = opened(run, server)
+    assert chat.run([lambda: chat.ask("user", HELLO)], "x") == ["reply 1"]
+    assert chat.run([lambda: chat.ask("user", HELLO, repeat=2)], "x") == ["reply 2"]
+    role = run.params.roles.user
+    assert server.requests[0] == {
+        "model": role.model, "temperature": role.temperature, "max_tokens": role.max_tokens, "seed": 5,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello?"}],
+    }  # fmt: skip
+    assert server.requests[1]["seed"] == 5 + 2 * 1_000_003
+
+
+def test_a_reply_once_had_comes_from_the_journal_ever_after(run, opened):
+    first = Server()
+    chat = opened(run, first)
+    assert ask(chat, "a") == ask(chat, "a") == ["reply 1"]
+    chat.close()
+    second = Server()
+    again = opened(run, second)
+    assert ask(again, "a") == ["reply 1"]
+    assert (len(first.requests), len(second.requests)) == (1, 0)
+    assert (again.usage.calls, again.usage.cached_calls) == (0, 1)
+
+
+def test_whatever_changes_the_reply_changes_the_request(run, opened):
+    server = Server()
+    ask(opened(run, server), "a")
+    ask(opened(dataclasses.replace(run, params=dataclasses.replace(run.params, seed=6)), server), "a")
+    ask(opened(at(run, base_url="http://127.0.0.1:1/v1"), server), "a")
+    ask(opened(run, server), "a", role="inducer")
+    assert len(server.requests) == 4
+
+
+def test_the_same_question_at_the_same_time_is_asked_once(run, opened):
+    server = Server()
+    replies = ask(opened(run, server), "a", "a", "b", "a")
+    assert replies[0] == replies[1] == replies[3] != replies[2]
+    assert len(server.requests) == 2
+
+
+def test_results_come_in_the_order_of_the_jobs_and_slots_are_kept(run, opened):
+    server = Server()
+    chat = opened(run, server)
+    texts = [str(number) for number in range(40)]
+    replies = ask(chat, *texts)
+    answered = {request["messages"][0]["content"]: f"reply {n}" for n, request in enumerate(server.requests, 1)}
+    assert replies == [answered[text] for text in texts]
+    assert server.most == 3
+
+
+def test_no_jobs_have_no_results(run, opened):
+    assert opened(run, Server()).run([], "nothing") == []
+
+
+def test_a_second_judge_is_another_role(run, opened):
+    judge = run.params.roles.alignment_judge[0]
+    roles = dataclasses.replace(
+        run.params.roles, alignment_judge=(judge, dataclasses.replace(judge, model="second", max_tokens=9))
+    )
+    server = Server()
+    chat = opened(dataclasses.replace(run, params=dataclasses.replace(run.params, roles=roles)), server)
+    ask(chat, "a", role="alignment_judge", judge=1)
+    assert (server.requests[0]["model"], server.requests[0]["max_tokens"]) == ("second", 9)
+
+
+@pytest.mark.parametrize(
+    "fault", [failure(429, "slow down"), failure(500, "oops"), failure(408, "late"), httpx2.ReadError("reset")]
+)
+def test_a_passing_fault_is_tried_again(run, opened, fault):
+    server = Server(fault)
+    assert ask(opened(run, server), "a") == ["reply 2"]
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        completion(""),
+        completion(" \n"),
+        completion(None),
+        (200, {"choices": []}),
+        (200, {}),
+        (200, []),
+        (200, b'{"choices": [{"mess'),
+        (200, b""),
+        (200, {"choices": [{"message": None}]}),
+    ],
+)
+def test_an_empty_or_unreadable_reply_is_asked_for_again_within_bounds(run, opened, useless):
+    server = Server(useless)
+    chat = opened(run, server)
+    assert ask(chat, "a") == ["reply 2"]
+    server.answers = [useless] * 50
+    with pytest.raises(AskError, match="4 times over"):
+        ask(chat, "b")
+    assert len(server.requests) == 2 + 4
+
+
+def test_a_reply_that_was_cut_off_is_taken_and_counted(run, opened):
+    chat = opened(run, Server(completion("Well, I", "length"), completion("b", usage=False)))
+    assert ask(chat, "a") + ask(chat, "b") == ["Well, I", "b"]
+    with Journal(run.journal) as journal:
+        (total,) = journal.summary()
+    assert (total.role, total.model, total.calls, total.cut_off, total.uncounted) == ("user", "simulated", 2, 1, 1)
+    assert (total.prompt_tokens, total.completion_tokens) == (1000, 100)
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (failure(401, f"bad key {KEY}"), "refuses the key (from MY_KEY)"),
+        (failure(403, f"not with {KEY}"), "refuses the key (from MY_KEY)"),
+        (failure(404, "no such model"), "does not know the model 'simulated'"),
+        (failure(402, "pay"), "no money left"),
+    ],
+)
+def test_a_wrong_key_or_model_ends_at_once_and_never_shows_the_key(run, opened, monkeypatch, answer, said):
+    monkeypatch.setenv("MY_KEY", KEY)
+    server = Server(answer)
+    chat = opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY"), server)
+    with pytest.raises(UserError) as error:
+        ask(chat, "a")
+    assert not isinstance(error.value, AskError)
+    assert said in str(error.value)
+    assert KEY not in str(error.value)
+    assert len(server.requests) == 1
+    assert server.headers[0][b"authorization"] == f"Bearer {KEY}".encode()
+
+
+def test_money_run_out_is_said_so(run, opened):
+    server = Server(*[failure(429, "quota", "insufficient_quota")] * 2)
+    with pytest.raises(UserError, match="no money left"):
+        ask(opened(run, server), "a")
+
+
+def test_a_request_that_is_refused_for_another_reason_is_one_reply_that_cannot_be_had(run, opened):
+    with pytest.raises(AskError, match="content policy"):
+        ask(opened(run, Server(failure(400, "content policy"))), "a")
+
+
+def test_the_key_is_nowhere_in_the_journal(run, opened, monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    chat = opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY"), Server())
+    ask(chat, "a")
+    chat.close()
+    assert all(KEY.encode() not in path.read_bytes() for path in run.journal.parent.iterdir())
+
+
+def test_a_missing_key_names_its_variable_and_the_journal_needs_none(run, opened, monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    keyed = at(run, base_url="https://example.org/v1", api_key_env="MY_KEY")
+    ask(opened(keyed, Server()), "a")
+    monkeypatch.delenv("MY_KEY")
+    assert ask(opened(keyed, Server()), "a") == ["reply 1"]
+    with pytest.raises(UserError, match="set the environment variable MY_KEY"):
+        ask(opened(keyed, Server()), "b")
+
+
+def test_a_server_that_is_not_there_is_named(run, opened):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(AskError, match=rf"'simulated' \({url}\) could not be reached in 1 tries"):
+        ask(opened(at(run, base_url=url, max_retries=0), None), "a")
+
+
+def test_a_server_on_this_machine_is_reached_past_any_proxy_and_may_not_hang(run, opened, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        begun = time.monotonic()
+        with pytest.raises(AskError, match="could not be reached"):
+            ask(opened(at(run, base_url=url, max_retries=0, timeout_s=0.3), None), "a")
+        silent.settimeout(0)
+        silent.accept()  # the connection was made, to this server
+    assert 0.3 <= time.monotonic() - begun < 5
+
+
+def test_the_first_error_ends_the_run_and_the_chat_stays_usable(run, opened):
+    server = Server()
+    chat = opened(run, server)
+    ended = []
+
+    async def endless():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def broken():
+        await chat.ask("user", HELLO)
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        chat.run([endless, broken, endless], "x")
+    assert ended == [True, True]
+    assert chat.run([lambda: chat.ask("user", HELLO)], "x") == ["reply 1"]
+
+
+def test_a_job_that_was_cancelled_is_not_taken_for_done(run, opened):
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="1 of 1 jobs of 'x' were cancelled"):
+        opened(run, Server()).run([cancelled], "x")
+
+
+def test_ctrl_c_cancels_what_is_under_way_and_keeps_what_came_in(run, opened):
+    server = Server()
+    chat = opened(run, server)
+    ended = []
+
+    async def asks_then_hangs():
+        await chat.ask("user", HELLO)
+        try:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        chat.run([asks_then_hangs], "x")
+    assert ended == [True]
+    assert chat.run([lambda: chat.ask("user", HELLO)], "x") == ["reply 1"]
+    assert len(server.requests) == 1
+
+
+def test_it_works_inside_a_running_event_loop_as_in_jupyter(run, opened):
+    chat = opened(run, Server())
+
+    async def cell():
+        return ask(chat, "a")
+
+    assert asyncio.run(cell()) == ["reply 1"]
+
+
+def test_closing_twice_is_closing_once(run):
+    with open_chat(run, httpx2.ASGITransport(app=Server())) as chat:
+        ask(chat, "a")
+        chat.close()
+
+
+def test_usage_counts_tokens_and_money(run, opened):
+    chat = opened(run, Server())
+    ask(chat, "a", "b")
+    usage = chat.usage
+    assert (usage.calls, usage.prompt_tokens, usage.completion_tokens, usage.usd) == (2, 2000, 200, 0.0)
+    assert usage.seconds > 0
+
+
+def test_a_price_is_known_or_the_cost_is_unknown(run, opened):
+    openai = "https://api.openai.com/v1"
+    # 1,000 tokens at 2.50 USD and 100 at 10 USD per million: 0.0025 + 0.001
+    assert usd(openai, "gpt-4o", 1000, 100) == pytest.approx(0.0035)
+    assert usd("sandbox:", "simulated", 1000, 100) == 0.0
+    assert usd(openai, "gpt-unheard-of", 1000, 100) is None
+    assert usd(openai, "gpt-4o", None, 100) is None
+    chat = opened(at(run, base_url="https://example.org/v1"), Server())
+    ask(chat, "a")
+    assert chat.usage.usd is None
+
+
+def test_a_call_in_this_process_costs_little(run, opened):
+    chat = opened(at(run, max_in_flight=16), Server())
+    ask(chat, "warm up")
+    begun = time.process_time()
+    ask(chat, *(str(number) for number in range(300)))
+    assert (time.process_time() - begun) / 300 < 0.005  # about 0.0007 s where nothing else runs
+
+
+def test_a_journal_survives_the_killing_of_its_process(tmp_path):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from aloe.journal import *\n"
+        f"journal = Journal(Path(sys.argv[1])); journal.put('k', {ENTRY!r}); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "j.sqlite")], cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert journal.get("k") == ENTRY
+
+
+def test_two_may_use_one_journal_and_the_first_reply_stays(tmp_path):
+    with Journal(tmp_path / "j.sqlite") as one, Journal(tmp_path / "j.sqlite") as two:
+        assert one.get("k") is None
+        assert one.put("k", ENTRY) == ENTRY
+        assert two.put("k", ENTRY._replace(reply="other")) == ENTRY
+        assert two.get("k") == ENTRY
+
+
+def test_an_empty_journal_has_no_totals(tmp_path):
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert journal.summary() == []
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 300, b"SQLite format 3\0" + b"x" * 5000])
+def test_a_damaged_journal_says_what_to_do_and_is_left_alone(tmp_path, damage):
+    path = tmp_path / "j.sqlite"
+    path.write_bytes(damage)
+    with pytest.raises(UserError, match=r"j\.sqlite is damaged .*Move it away"):
+        Journal(path)
+    assert path.read_bytes() == damage
+
+
+def test_damage_found_while_reading_is_a_sentence_too(tmp_path):
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        for number in range(500):
+            journal.put(f"{number:05}", ENTRY)
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="is damaged"), Journal(path) as journal:
+        any(journal.get(f"{number:05}") is None for number in range(500))
+
+
+def test_a_journal_of_another_version_is_not_touched(tmp_path):
+    path = tmp_path / "j.sqlite"
+    with Journal(path) as journal:
+        journal._file.execute("PRAGMA user_version=99")
+    with pytest.raises(UserError, match="another version"):
+        Journal(path)
+
+
+def test_a_journal_that_cannot_be_made_says_so(tmp_path):
+    (tmp_path / "j.sqlite").mkdir()
+    with pytest.raises(UserError, match="could not be used"):
+        Journal(tmp_path / "j.sqlite")

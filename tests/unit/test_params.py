@@ -1,0 +1,212 @@
+"""Presets: the shipped ones load, and a wrong key is named."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from aloe.errors import UserError
+from aloe.params import PRESETS, load_params, presets
+
+SMOKE = (PRESETS / "smoke.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """The sentence with which a changed copy of the smoke preset is refused."""
+
+    def load(old="", new="", text=None):
+        path = tmp_path / "mine.yaml"
+        assert text is not None or old in SMOKE
+        path.write_text(SMOKE.replace(old, new, 1) if text is None else text, encoding="utf-8")
+        with pytest.raises(UserError) as error:
+            load_params(str(path))
+        assert str(error.value).startswith(str(path))
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    return load
+
+
+def changed(*keys_and_value):
+    """The smoke preset with the value at a nested key replaced (deleted if the value is KeyError)."""
+    *keys, value = keys_and_value
+    data = yaml.safe_load(SMOKE)
+    place = data
+    for key in keys[:-1]:
+        place = place[key]
+    if value is KeyError:
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = value
+    return yaml.safe_dump(data)
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_every_shipped_preset_loads_under_its_own_name(preset):
+    assert load_params(preset).name == preset
+
+
+def test_the_three_first_presets_are_shipped():
+    assert {"smoke", "sandbox", "paper-llama3-8b"} <= set(presets())
+
+
+def test_the_sandbox_draws_the_papers_persona_count():
+    personas = load_params("sandbox").personas
+    assert personas.n_profiles * personas.personalities_per_profile == 3310
+    assert personas.n_personalities == 71
+
+
+def test_the_paper_preset_has_the_papers_effective_batch():
+    training = load_params("paper-llama3-8b").training
+    assert training.sft.batch_size * training.sft.gradient_accumulation == 48
+    assert training.dpo.batch_size * training.dpo.gradient_accumulation == 48
+
+
+def test_a_seed_given_replaces_the_seed_of_the_file():
+    assert load_params("smoke").seed == 0
+    assert load_params("smoke", seed=7).seed == 7
+
+
+def test_a_seed_out_of_range_is_refused():
+    with pytest.raises(UserError, match="`seed` should be at least 0"):
+        load_params("smoke", seed=-1)
+
+
+def test_params_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_params("smoke").trees.n_turns = 3
+
+
+def test_a_file_of_ones_own_is_named_after_its_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMOKE, encoding="utf-8")
+    assert load_params(str(path)).name == "mine"
+
+
+def test_a_file_of_ones_own_cannot_take_a_shipped_name(tmp_path):
+    path = tmp_path / "sandbox.yaml"
+    path.write_text(SMOKE, encoding="utf-8")
+    with pytest.raises(UserError, match="rename yours"):
+        load_params(str(path))
+
+
+def test_an_unknown_preset_is_answered_with_those_there_are():
+    with pytest.raises(UserError, match=r"'sandbax'.*paper-llama3-8b, sandbox, smoke"):
+        load_params("sandbax")
+
+
+def test_a_preset_file_that_is_not_there_is_said_so():
+    with pytest.raises(UserError, match="does not exist"):
+        load_params("nowhere/mine.yaml")
+
+
+def test_a_number_that_yaml_takes_for_text_is_explained(refusal):
+    said = refusal("learning_rate: 1.0e-3", "learning_rate: 1e-4")
+    assert "`training.sft.learning_rate` should be a number, got the text '1e-4'" in said
+    assert "write 1.0e-4" in said
+
+
+def test_a_misspelt_key_is_named_with_what_was_meant(refusal):
+    said = refusal("    weight_decay", "    weigth_decay")
+    assert "unknown key `training.sft.weigth_decay`; did you mean `training.sft.weight_decay`?" in said
+
+
+def test_an_unknown_key_is_answered_with_the_known_ones(refusal):
+    said = refusal("trees:\n", "trees:\n  colour: 3\n")
+    assert "unknown key `trees.colour`" in said
+    assert "n_trees" in said
+
+
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        (("trees", "n_turns"), KeyError, "key `trees.n_turns` is missing"),
+        (("seed",), KeyError, "key `seed` is missing"),
+        (("roles", "user", "model"), KeyError, "key `roles.user.model` is missing"),
+        (("roles", "alignment_judge"), [{"endpoint": "simulated"}], "key `roles.alignment_judge[0].model` is missing"),
+        (("roles", "alignment_judge"), [], "`roles.alignment_judge` should be a non-empty list"),
+        (("endpoints",), {}, "`endpoints` should be a non-empty mapping"),
+        (("endpoints", "simulated", "timeout_s"), 0, "`endpoints.simulated.timeout_s` should be above 0, got 0"),
+        (("trees", "n_turns"), "ten", "`trees.n_turns` should be a whole number, got the text 'ten'"),
+        (("trees", "n_turns"), 4.0, "`trees.n_turns` should be a whole number, got 4.0"),
+        (("trees", "n_turns"), True, "`trees.n_turns` should be a whole number, got True"),
+        (("trees", "n_turns"), None, "`trees.n_turns` should be a whole number, got nothing"),
+        (("trees", "n_turns"), 0, "`trees.n_turns` should be at least 1, got 0"),
+        (("trees", "branch"), "both", "`trees.branch` should be one of random, preferred, rejected"),
+        (("trees",), 3, "`trees` should hold `key: value` lines"),
+        (("sandbox", "leak"), 1.5, "`sandbox.leak` should be at least 0 and at most 1, got 1.5"),
+        (("sandbox", "leak"), float("nan"), "`sandbox.leak` should be finite"),
+        (("simulated",), "yes please", "`simulated` should be true or false"),
+        (("description",), " ", "`description` is empty"),
+        (("training", "dpo", "beta"), 0, "`training.dpo.beta` should be above 0"),
+        (("benchmark", "policies"), ["base", "ppo"], "`benchmark.policies[1]` should be one of base, told"),
+        (("name",), "mine", "a run is named after its file"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_nested_key(refusal, path, value, said):
+    assert said in refusal(text=changed(*path, value))
+
+
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        (("roles", "user", "endpoint"), "openai", "`endpoints` holds only simulated"),
+        (("simulated",), False, "answered by the sandbox"),
+        (("endpoints", "simulated", "base_url"), "ftp://x", "should be `sandbox:` or start with https://"),
+        (("endpoints", "simulated", "base_url"), "http://example.org/v1", "plain http to another machine"),
+        (("endpoints", "simulated", "base_url"), "https://me:pw@example.org/v1", "keys come from the environment"),
+        (("personas", "dev_profiles"), 24, "`personas.dev_profiles` leaves no profiles"),
+        (("personas", "personalities_per_profile"), 5, "one split has only 4 personalities"),
+        (("trees", "n_trees"), 61, "its split has 60 personas"),  # (24 - 4) profiles x 3
+        (("trees", "n_dev_trees"), 13, "its split has 12 personas"),  # 4 profiles x 3
+        (("training", "load_in_4bit"), True, "needs `training.method: lora`"),
+        (("training", "dpo", "n_pairs"), 10_000, "give at most"),
+        (("benchmark", "policies"), ["base", "base"], "names a policy twice"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(refusal, path, value, said):
+    assert said in refusal(text=changed(*path, value))
+
+
+def test_a_key_typed_in_place_of_its_variable_is_refused_and_not_repeated(refusal):
+    said = refusal("api_key_env: null", "api_key_env: sk-secret-123")
+    assert "should name an environment variable" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000/v1", "http://localhost:1/v1", "http://[::1]:80/v1"])
+def test_plain_http_to_this_machine_is_allowed(tmp_path, base_url):
+    path = tmp_path / "mine.yaml"
+    path.write_text(changed("endpoints", "simulated", "base_url", base_url), encoding="utf-8")
+    assert load_params(str(path)).endpoints["simulated"].loopback
+
+
+def test_a_key_given_twice_is_refused_with_its_line(refusal):
+    said = refusal(text="description: a\nseed: 0\nseed: 1\n")
+    assert "line 3" in said
+    assert "key 'seed' is given twice" in said
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("seed: [1, 2\n", "not valid YAML"),
+        ("seed: 1\n  trees: 2\n", "line 2: not valid YAML"),
+        ("- a\n- b\n", "expected `key: value` lines"),
+        ("", "expected `key: value` lines, got nothing"),
+        ("a: \x00", "not valid YAML"),
+        ("day: 2024-13-40\n", "cannot be read"),
+        ("? [1, 2]\n: 3\n", "not valid YAML"),
+        ("a: !!python/object:os.system x\n", "not valid YAML"),
+    ],
+)
+def test_what_is_not_a_yaml_mapping_is_refused(refusal, text, said):
+    assert said in refusal(text=text)
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"description: caf\xe9\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_params(str(path))

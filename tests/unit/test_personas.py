@@ -1,0 +1,178 @@
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+from scripted_chat import ScriptedChat
+
+from aloe.errors import UserError
+from aloe.params import Personas
+from aloe.personas import (
+    allowed_facts,
+    count_facts,
+    draw_personas,
+    draw_texts,
+    expand,
+    growth,
+    saturated,
+)
+from aloe.texts import Text
+
+PARAMS = Personas(
+    seed_profiles="", seed_personalities="", benchmark_profiles="", benchmark_personalities="", embedder="minilm",
+    shots=2, batch=3, threshold_profiles=0.8, threshold_personalities=0.8, window=6, min_accept_share=0.5, max_calls=40,
+    n_profiles=4, n_personalities=4, personalities_per_profile=2, dev_profiles=1, dev_personalities=2,
+)  # fmt: skip
+
+
+def person(name: str) -> str:
+    """A text of eight facts that is like itself and nothing else under `by_name`."""
+    return f"{name} lives here. " + "So it is. " * 7
+
+
+def by_name(texts):
+    """Embeds by the first word: equal first words have similarity 1, others nearly 0."""
+    rows = [np.random.default_rng(list(text.split()[0].encode())).normal(size=64) for text in texts]
+    rows = np.array(rows, dtype=np.float32).reshape(-1, 64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+SEEDS = [Text("seed-p1", person("Ana")), Text("seed-p2", person("Ben")), Text("seed-p3", person("Cem"))]
+HELD_OUT = [Text("bench-p1", person("Zoe"))]
+
+
+def array(*texts: str) -> str:
+    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+
+
+def grow(replies, params=PARAMS, **kwargs):
+    chat = ScriptedChat({"persona_writer": replies}, **kwargs)
+    return expand(chat, SEEDS, "profile", params, 0, HELD_OUT, by_name), chat
+
+
+def test_every_candidate_is_kept_or_told_why_not():
+    one_call = dataclasses.replace(PARAMS, max_calls=1)
+    result, chat = grow([array(person("Dan"), person("Ana"), person("Zoe"), "", "Eve is short.")], one_call)
+    assert result.texts == [text.text for text in SEEDS] + [person("Dan").strip()]
+    written = result.candidates[3:]
+    assert [(c.call, c.kept, c.reason) for c in written] == [
+        (1, True, None), (1, False, "near duplicate"), (1, False, "near duplicate"), (1, False, "empty text"),
+        (1, False, "too few facts"),
+    ]  # fmt: skip
+    assert written[1].nearest == SEEDS[0].text
+    assert written[2].nearest == HELD_OUT[0].text
+    assert written[1].similarity == pytest.approx(1, abs=1e-6)
+    assert written[3].similarity is None
+    assert (result.calls, result.unparseable, result.stopped) == (1, 0, "max_calls")
+    assert chat.asked[0].messages[0].content.count("lives here") == PARAMS.shots
+
+
+def test_expansion_ends_when_the_accepted_share_of_the_window_falls_below_the_least():
+    # Every call writes Dan, Eve, Fay: the first keeps 3, all others none. A round has 8 calls, so 24 candidates;
+    # of its last 6 none is kept: 0 < 0.5.
+    result, chat = grow(array(person("Dan"), person("Eve"), person("Fay")))
+    assert result.stopped == "saturated"
+    assert result.calls == chat.count("persona_writer") == 8
+    assert len(result.texts) == 6
+
+
+def test_a_window_that_is_not_full_yet_never_saturates():
+    result, _ = grow(array(person("Dan")), dataclasses.replace(PARAMS, window=20, max_calls=24))
+    # 8, 16, 24 candidates after the three rounds: 20 are reached only in the last one
+    assert result.calls == 24
+    assert not saturated(result.candidates[:20], dataclasses.replace(PARAMS, window=20))  # three of them are seeds
+
+
+def test_what_does_not_parse_is_asked_again_once_and_then_counted():
+    result, chat = grow(["Sure!", "Of course!"], dataclasses.replace(PARAMS, max_calls=1))
+    assert (result.unparseable, len(result.candidates)) == (1, 3)
+    assert chat.count("persona_writer") == 2
+    assert "JSON array of 3 strings" in chat.asked[1].messages[-1].content
+    result, _ = grow(["Sure!", array(person("Dan"))], dataclasses.replace(PARAMS, max_calls=1))
+    assert (result.unparseable, len(result.texts)) == (0, 4)
+
+
+def test_the_pool_is_the_same_whichever_reply_comes_first():
+    def writer(messages):
+        rng = random.Random(messages[0].content)
+        return array(*(person(f"P{rng.randrange(60)}") for _ in range(3)))
+
+    forwards, _ = grow(writer)
+    backwards, _ = grow(writer, backwards=True)
+    assert forwards == backwards
+    assert len(forwards.texts) > 10
+
+
+def test_another_seed_shows_the_writer_other_examples():
+    prompts = []
+    for seed in (0, 0, 1):
+        chat = ScriptedChat({"persona_writer": array(person("Dan"))})
+        expand(chat, SEEDS, "profile", PARAMS, seed, HELD_OUT, by_name)
+        prompts.append([asked.messages[0].content for asked in chat.asked])
+    assert prompts[0] == prompts[1]
+    assert prompts[0] != prompts[2]
+
+
+def test_fewer_seeds_than_shots_left_by_the_filter_are_refused():
+    alike = [Text("seed-p1", "Ana is one."), Text("seed-p2", "Ana is the same.")]
+    with pytest.raises(UserError, match=r"1 of 2 seed profiles .* `personas.shots` shows 2.* 'Ana is the same"):
+        expand(ScriptedChat({}), alike, "profile", PARAMS, 0, [], by_name)
+
+
+def test_growth_has_one_row_per_candidate():
+    result, _ = grow([array(person("Dan"), person("Ana"), person("Eve"))], dataclasses.replace(PARAMS, max_calls=1))
+    frame = growth(result.candidates)
+    assert frame["seen"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert frame["call"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert frame["pool"].tolist() == [1, 2, 3, 4, 4, 5]
+    assert frame["kept"].tolist() == [True, True, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "text, facts",
+    [("Ana is a nurse. She sings! Does she bake?", 3), ("Ana", 1), ("", 0), ("... !", 0), ("She is kind; he is not", 2),
+     ("She runs 3.5 km.", 1), ("她是护士。她唱歌。", 2)],
+)  # fmt: skip
+def test_facts_are_counted_by_sentence_ends(text, facts):
+    assert count_facts(text) == facts
+
+
+def test_the_range_of_facts_follows_shorter_seeds():
+    assert allowed_facts(["A. " * 8, "A. " * 10]) == range(6, 13)  # 8 - 2 to 10 + 2
+    assert allowed_facts(["One trait, another, and a third."]) == range(1, 13)  # 1 - 2 is below one fact
+    assert allowed_facts(["A. " * 14]) == range(6, 17)
+
+
+POOL = [f"Text {i}." for i in range(20)]
+
+
+def test_drawn_texts_are_distinct_and_named_by_split():
+    drawn = draw_texts(POOL, 12, 4, "profile", seed=0)
+    assert [text.id for text in drawn] == [f"train-p{i:03d}" for i in range(8)] + [f"dev-p{i:03d}" for i in range(4)]
+    assert len({text.text for text in drawn}) == 12
+    assert drawn == draw_texts(POOL, 12, 4, "profile", seed=0)
+    assert drawn != draw_texts(POOL, 12, 4, "profile", seed=1)
+    assert draw_texts(POOL, 3, 1, "personality", seed=0)[-1].id == "dev-t000"
+
+
+def test_a_pool_too_small_says_how_many_there_are_and_what_to_change():
+    with pytest.raises(UserError, match=r"The pool has 20 profiles, but `personas.n_profiles` asks for 21.*threshold"):
+        draw_texts(POOL, 21, 4, "profile", seed=0)
+
+
+def test_each_profile_is_paired_with_distinct_personalities_of_its_own_split():
+    profiles = draw_texts(POOL, 10, 3, "profile", seed=0)
+    personalities = draw_texts(POOL, 9, 4, "personality", seed=0)
+    personas = draw_personas(profiles, personalities, 4, seed=0)
+    assert len(personas) == len({persona.id for persona in personas}) == 40
+    for persona in personas:
+        assert persona.profile_id.split("-")[0] == persona.personality_id.split("-")[0] == persona.id.split("-")[0]
+        assert persona.id == f"{persona.profile_id}-{persona.personality_id.split('-')[1]}"
+    texts = {text.id: text.text for text in (*profiles, *personalities)}
+    assert all(texts[p.profile_id] == p.profile and texts[p.personality_id] == p.personality for p in personas)
+
+
+def test_a_split_with_too_few_personalities_is_refused():
+    profiles, personalities = draw_texts(POOL, 4, 2, "profile", 0), draw_texts(POOL, 8, 2, "personality", 0)
+    with pytest.raises(UserError, match="The dev split has 2 personalities"):
+        draw_personas(profiles, personalities, 3, seed=0)

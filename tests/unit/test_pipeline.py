@@ -1,0 +1,244 @@
+"""The driver: what is run again and what is not, what is never overwritten, and how a notebook's end is told."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from aloe import pipeline, stages
+from aloe.__main__ import main
+from aloe.errors import UserError
+from aloe.execution import NotebookFailed, execute, refresh_prose
+from aloe.params import load_params
+from aloe.runs import Run
+from aloe.stages import STAGES, Stage, imported_modules, recipe
+
+WORDS = Stage("01_words", ("seed",), (), ("words.txt",), ("personas",))
+COUNT = Stage("02_count", ("seed",), ("words.txt",), ("count.txt",), ("trees",))
+
+
+class Study:
+    """Two stages whose notebooks run in this process: `01_words` writes words.txt, `02_count` reads it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sources = folder / "notebooks"
+        self.sources.mkdir()
+        self.run = Run("toy", load_params("smoke"), folder / "outputs" / "toy")
+        self.executed: list[str] = []
+        self.write("01_words", 'write("words.txt", "one two"); metric("personas", {"n": 2})')
+        self.write("02_count", 'write("count.txt", str(len(read("words.txt").split()))); metric("trees", {"n": 2.5})')
+
+    def write(self, name: str, code: str, prose: str = "# Title", tags: tuple[str, ...] = ()) -> None:
+        cells = [
+            nbformat.v4.new_markdown_cell(prose, id="text"),
+            nbformat.v4.new_code_cell('preset = "smoke"\nseed = None', id="given", metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(code, id="code", metadata={"tags": list(tags)}),
+        ]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), self.sources / f"{name}.ipynb")
+
+    def execute(self, notebook: Path, target: Path, parameters: dict) -> None:
+        self.executed.append(notebook.stem)
+        names = {
+            "write": lambda name, text: (self.run.root / name).write_text(text),
+            "read": lambda name: (self.run.root / name).read_text(),
+            "metric": lambda key, value: self.run.update_metrics({key: value}),
+        }
+        for code in stages.code_cells(notebook):
+            exec(code, names)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(notebook.read_bytes())
+
+    def make(self) -> list[str]:
+        """Run what is not up to date and return its names."""
+        self.executed.clear()
+        pipeline.run_all(self.run, "smoke", None)
+        return list(self.executed)
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    study = Study(tmp_path)
+    monkeypatch.setattr(stages, "NOTEBOOKS", study.sources)
+    monkeypatch.setattr(pipeline, "STAGES", (WORDS, COUNT))
+    monkeypatch.setattr(pipeline, "execute", study.execute)
+    monkeypatch.setattr(pipeline, "build_report", lambda run: None)
+    monkeypatch.setattr(pipeline, "report_is_current", lambda run: True)
+    monkeypatch.setattr(pipeline, "publish", lambda run: False)
+    monkeypatch.setattr(pipeline, "text_table", lambda run: "the table")
+    assert study.make() == ["01_words", "02_count"]
+    return study
+
+
+def test_a_second_run_does_nothing(study, capsys):
+    assert study.make() == []
+    printed = capsys.readouterr().out
+    assert "[2/2] 02_count: up to date" in printed
+    assert "the table" in printed
+    assert "report/index.html" in printed
+
+
+def test_a_missing_output_is_rebuilt_and_the_same_content_forces_no_later_stage(study):
+    (study.run.root / "words.txt").unlink()
+    assert study.make() == ["01_words"]
+
+
+def test_other_content_of_an_earlier_stage_forces_the_later_one(study):
+    study.write("01_words", 'write("words.txt", "one two three"); metric("personas", {"n": 3})')
+    assert study.make() == ["01_words", "02_count"]
+    assert (study.run.root / "count.txt").read_text() == "3"
+
+
+def test_a_missing_executed_notebook_is_made_again(study):
+    (study.run.notebooks / "02_count.ipynb").unlink()
+    assert study.make() == ["02_count"]
+
+
+def test_another_seed_or_preset_value_forces_the_stages_that_read_it(study):
+    study.run = Run("toy", load_params("smoke", seed=7), study.run.root)
+    assert study.make() == ["01_words", "02_count"]
+
+
+def test_edited_prose_reaches_the_executed_notebook_without_running_it(study):
+    code = stages.code_cells(study.sources / "01_words.ipynb")[-1]
+    study.write("01_words", code, prose="# A better title", tags=("hide-output",))
+    assert study.make() == []
+    executed = json.loads((study.run.notebooks / "01_words.ipynb").read_text())
+    assert executed["cells"][0]["source"] in ("# A better title", ["# A better title"])
+    assert executed["cells"][2]["metadata"]["tags"] == ["hide-output"]
+    assert study.make() == []
+
+
+def test_a_damaged_output_is_refused_and_left_as_it_is(study):
+    damaged = study.run.root / "words.txt"
+    damaged.write_text("one tw")
+    with pytest.raises(UserError, match=r"words\.txt is not what stage 01_words wrote.*rm -r"):
+        study.make()
+    assert study.executed == []
+    assert damaged.read_text() == "one tw"
+
+
+def test_a_deleted_metrics_file_is_put_back_and_a_changed_one_is_refused(study):
+    before = study.run.read_metrics()
+    study.run.metrics.unlink()
+    assert study.make() == []
+    assert study.run.read_metrics() == before
+    study.run.update_metrics({"trees": {"n": 3.5}})
+    with pytest.raises(UserError, match="`trees` is not what stage 02_count wrote"):
+        study.make()
+
+
+def test_an_interrupted_stage_runs_again_and_is_not_taken_for_damage(study):
+    study.write("01_words", 'write("words.txt", "half"); raise KeyboardInterrupt')
+    with pytest.raises(KeyboardInterrupt):
+        study.make()
+    study.write("01_words", 'write("words.txt", "one two"); metric("personas", {"n": 2})')
+    assert study.make() == ["01_words"]
+
+
+def test_a_stage_that_leaves_a_declared_output_out_is_not_done(study):
+    study.write("02_count", 'metric("trees", {"n": 0})')
+    (study.run.root / "count.txt").unlink()
+    with pytest.raises(RuntimeError, match=r"02_count ended without writing .*count\.txt"):
+        study.make()
+
+
+def test_files_that_a_stage_leaves_besides_the_declared_ones_are_watched_too(study):
+    study.write("02_count", 'write("extra.csv", "a"); write("count.txt", "2"); metric("trees", {"n": 2.5})')
+    assert study.make() == ["02_count"]
+    (study.run.root / "extra.csv").unlink()
+    assert study.make() == ["02_count"]
+
+
+def test_the_recipe_follows_imports_through_modules_and_leaves_the_sandbox_out_of_real_runs():
+    code = ["%matplotlib inline\nfrom aloe.benchmark import score\nimport numpy"]
+    simulated, real = imported_modules(code), imported_modules(code, simulated=False)
+    assert {"aloe.benchmark", "aloe.records", "aloe.chat"} <= real
+    assert any(name.startswith("aloe.sandbox") for name in simulated)
+    assert not any(name.startswith("aloe.sandbox") for name in real)
+
+
+def test_comments_docstrings_and_layout_of_a_module_are_not_part_of_the_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    (tmp_path / "aloe").mkdir()
+    module = tmp_path / "aloe" / "thing.py"
+    hashes = []
+    for text in ('"""A."""\nX = 1\n', '"""Other words."""\n\nX = 1  # one\n', '"""A."""\nX = 2\n'):
+        module.write_text(text)
+        hashes.append(stages._source_hash(module))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_every_stage_reads_files_that_are_shipped_or_written_by_an_earlier_stage(stage):
+    run = Run("toy", load_params("smoke"), Path("/nowhere"))
+    earlier = {run.root / name for other in STAGES[: STAGES.index(stage)] for name in other.writes}
+    for path in stages.inputs(stage, run):
+        assert path in earlier or path.exists(), path
+
+
+def test_the_seven_notebooks_are_the_stages_in_order():
+    assert [stage.notebook for stage in STAGES] == sorted(stages.NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def test_a_change_of_the_judge_reruns_the_benchmark_but_no_training():
+    sandbox, other = (Run("toy", load_params(name), Path("/nowhere")) for name in ("sandbox", "paper-llama3-8b"))
+    by_name = {stage.name: stage for stage in STAGES}
+    keys = {name: set(recipe(stage, sandbox)) for name, stage in by_name.items()}
+    assert "params roles.alignment_judge" in keys["06_aloe_benchmark"]
+    assert not any("roles" in key for key in keys["04_sft"] | keys["05_dpo"])
+    assert recipe(by_name["03_dialogue_trees"], sandbox) != recipe(by_name["03_dialogue_trees"], other)
+
+
+def make_notebook(path: Path, code: str) -> Path:
+    cells = [
+        nbformat.v4.new_code_cell('preset = "smoke"\nseed = None', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code),
+        nbformat.v4.new_markdown_cell("old words"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_an_executed_notebook_has_its_parameters_and_new_prose_can_be_put_in(tmp_path):
+    notebook = make_notebook(tmp_path / "a.ipynb", "import os\nprint(preset, seed, os.path.isfile('pyproject.toml'))")
+    target = tmp_path / "out" / "a.ipynb"
+    execute(notebook, target, {"preset": "sandbox", "seed": 3})
+    assert not list(target.parent.glob("*.failed.ipynb"))
+    notebook.write_text(notebook.read_text().replace("old words", "new words"))
+    refresh_prose(notebook, target)
+    cells = nbformat.read(target, as_version=4).cells
+    assert [cell.metadata.get("tags") for cell in cells[:2]] == [["parameters"], ["injected-parameters"]]
+    assert cells[2].outputs[0].text == "sandbox 3 True\n"
+    assert cells[3].source == "new words"
+
+
+def test_a_user_error_in_a_cell_comes_out_as_its_sentence_and_leaves_no_finished_notebook(tmp_path):
+    code = "from aloe.errors import UserError\nraise UserError('seeds.jsonl, line 3: empty; fill it.')"
+    target = tmp_path / "out" / "b.ipynb"
+    target.parent.mkdir()
+    target.write_text("the last good one")
+    with pytest.raises(UserError, match=r"^seeds\.jsonl, line 3: empty; fill it\.$"):
+        execute(make_notebook(tmp_path / "b.ipynb", code), target, {"preset": "smoke", "seed": None})
+    assert target.read_text() == "the last good one"
+    assert target.with_suffix(".failed.ipynb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [("1 / 0", "ZeroDivisionError"), ("import os\nos.kill(os.getpid(), 9)", "kernel died")],
+    ids=["a bug", "a kill"],
+)
+def test_any_other_end_names_the_failed_notebook(tmp_path, code, told):
+    target = tmp_path / "c.out.ipynb"
+    with pytest.raises(NotebookFailed, match=told) as caught:
+        execute(make_notebook(tmp_path / "c.ipynb", code), target, {"preset": "smoke", "seed": None})
+    assert str(target.with_suffix(".failed.ipynb")) in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [["run", "--preset", "nope"], ["compare", "outputs/x", "outputs/y"]])
+def test_a_mistake_of_the_user_is_one_sentence_and_exit_code_2(arguments, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert "Traceback" not in printed.err

@@ -1,0 +1,94 @@
+"""`make plan`: counts that follow from the preset, prices that are known or said to be unknown."""
+
+import dataclasses
+
+import pytest
+
+from aloe.params import load_params, presets
+from aloe.plan import describe, make_plan, model_size
+
+
+def with_sizes(name="smoke", **changes):
+    """A preset with some values of its sections replaced, given as section={key: value}."""
+    params = load_params(name)
+    sections = {key: dataclasses.replace(getattr(params, key), **values) for key, values in changes.items()}
+    return dataclasses.replace(params, **sections)
+
+
+def test_calls_per_role_follow_from_turns_trees_cases_and_policies():
+    params = with_sizes(
+        trees={"n_trees": 3, "n_dev_trees": 2, "n_turns": 4},
+        benchmark={"n_profiles": 2, "n_personalities": 3, "n_turns": 5, "policies": ("base", "dpo")},
+    )
+    calls = {role.role: role.calls for role in make_plan(params).roles}
+    # 5 dialogues x 4 turns = 20 of each dialogue role, the judge asked in both orders;
+    # 2 policies x 6 cases x 5 turns = 60 benchmark turns, each with a user's message and a score.
+    assert calls["inducer"] == calls["hinted_responder"] == calls["plain_responder"] == 20
+    assert calls["preference_judge"] == 40
+    assert calls["user"] == 20 + 60
+    assert calls["alignment_judge"] == 60
+
+
+def test_every_judge_is_planned_for_itself():
+    params = load_params("smoke")
+    judges = params.roles.alignment_judge * 2
+    params = dataclasses.replace(params, roles=dataclasses.replace(params.roles, alignment_judge=judges))
+    assert [role.role for role in make_plan(params).roles].count("alignment_judge") == 2
+
+
+def test_tokens_grow_faster_than_turns_because_the_history_is_sent_again():
+    short, long = (make_plan(with_sizes(trees={"n_turns": n})).roles for n in (2, 4))
+    by_role = {role.role: role for role in long}
+    plain = next(role for role in short if role.role == "plain_responder")
+    assert by_role["plain_responder"].prompt_tokens > 2 * plain.prompt_tokens
+    assert by_role["plain_responder"].completion_tokens == pytest.approx(2 * plain.completion_tokens, abs=1)
+
+
+def test_a_simulated_run_costs_nothing_and_says_so():
+    plan = make_plan(load_params("sandbox"))
+    assert plan.usd == 0
+    assert "simulated: nothing is paid" in describe(load_params("sandbox"))
+
+
+def test_the_price_of_a_listed_model_is_that_of_its_tokens():
+    plan = make_plan(load_params("paper-llama3-8b"))
+    user = next(role for role in plan.roles if role.role == "user")
+    # gpt-4o: 2.50 USD per million prompt tokens, 10 USD per million reply tokens
+    assert user.usd == pytest.approx(user.prompt_tokens * 2.5e-6 + user.completion_tokens * 10e-6)
+    assert plan.usd == pytest.approx(sum(role.usd for role in plan.roles))
+
+
+def test_an_unlisted_model_has_an_unknown_price_and_so_has_the_whole_run():
+    params = load_params("paper-llama3-8b")
+    user = dataclasses.replace(params.roles.user, model="a-model-of-tomorrow")
+    params = dataclasses.replace(params, roles=dataclasses.replace(params.roles, user=user))
+    assert make_plan(params).usd is None
+    assert "unknown" in describe(params)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("meta-llama/Meta-Llama-3-8B-Instruct", 8e9), ("Qwen/Qwen2.5-0.5B", 0.5e9), ("a/SmolLM-135M", 135e6)],
+)
+def test_the_size_of_a_hub_model_is_read_from_its_name(name, size):
+    assert model_size(name) == size
+
+
+def test_a_model_of_unknown_size_leaves_memory_and_disk_unknown():
+    plan = make_plan(with_sizes(training={"base_model": "someone/a-model"}))
+    assert (plan.parameters, plan.gpu_gb, plan.disk_gb, plan.training_hours) == (None, None, None, None)
+
+
+def test_lora_in_four_bits_needs_much_less_gpu_memory_than_full_training():
+    full, lora = (
+        make_plan(with_sizes("paper-llama3-8b", training={"method": method, "load_in_4bit": bits})).gpu_gb
+        for method, bits in (("full", False), ("lora", True))
+    )
+    # full, bf16: weights, gradients, two moments and DPO's reference are 5 x 16 GB, and a fifth more
+    assert full == pytest.approx(96)
+    assert lora < full / 8
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_every_shipped_preset_can_be_planned(preset):
+    assert f"Preset {preset}" in describe(load_params(preset))

@@ -1,0 +1,114 @@
+"""The report: built from executed notebooks without a warning, whole, and without a resource on a network."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from aloe import headline, rendering
+from aloe.errors import UserError
+from aloe.headline import markdown_table, publish, text_table
+from aloe.params import load_params
+from aloe.runs import Run
+from aloe.stages import STAGES
+
+POLICY = {"al": [1.5, 3.25], "al_mean": 2.375, "al_mean_ci": [2.0, 2.75], "ir": 1.75, "ir_ci": [1.5, 2.0], "r2": 1.0,
+          "n_ir": 1.0, "n_ir_ci": [None, None], "n_r2": 1.0}  # fmt: skip
+FLAT = {"al": [2.0, 2.0], "al_mean": 2.0, "ir": 0.0, "r2": None, "n_ir": None, "n_r2": None}
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run("smoke", load_params("smoke"), tmp_path / "outputs" / "smoke")
+    run.update_metrics({"benchmark": {"n_cases": 4, "n_turns": 2, "policies": {"base": FLAT, "dpo": POLICY}}})
+    return run
+
+
+def execute_all(run: Run) -> None:
+    """Leave what the notebooks leave: a formula, code, text on stderr, an HTML table, a script in a persona."""
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="100%|#####| progress"),
+        nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "1"}),
+        nbformat.v4.new_output("stream", name="stdout", text="<script>alert(1)</script>"),
+    ]
+    for stage in STAGES:
+        cells = [nbformat.v4.new_markdown_cell(f"# {stage.name}\n\nThe slope $\\beta = \\frac{{a}}{{b}}$."),
+                 nbformat.v4.new_markdown_cell("$$\\sum_{k=1}^{K} k$$"),
+                 nbformat.v4.new_code_cell("x = 1", outputs=outputs)]  # fmt: skip
+        run.notebooks.mkdir(parents=True, exist_ok=True)
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+        nbformat.write(notebook, run.notebooks / f"{stage.name}.ipynb")
+    run.figures.mkdir()
+    (run.figures / "al_curves.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+
+def test_the_report_is_built_without_warnings_and_asks_no_network(run):
+    execute_all(run)
+    assert not rendering.report_is_current(run)
+    rendering.build_report(run)
+    assert rendering.report_is_current(run)
+    front = (run.report / "index.html").read_text()
+    assert "Simulated" in front
+    assert "3.25" in front
+    page = (run.report / "notebooks" / "07_aloe_analysis.html").read_text()
+    assert "<math" in page
+    assert "progress" not in page
+    assert "Show the code" in page
+    assert "<script>alert" not in page
+    assert (run.report / "searchindex.js").is_file()
+    for html in run.report.rglob("*.html"):
+        loaded = re.findall(r'<(?:script|img|iframe|source)[^>]*\bsrc="([^"]*)"', html.read_text())
+        loaded += re.findall(r'<link[^>]*rel="(?:stylesheet|preload|icon)[^>]*href="([^"]*)"', html.read_text())
+        assert not [address for address in loaded if re.match(r"(https?:)?//", address)], html
+    for style in run.report.rglob("*.css"):
+        assert not re.search(r"url\([\"']?(https?:)?//|@import\s+[\"']?http", style.read_text()), style
+
+
+def test_a_report_is_not_current_after_a_change_of_what_it_shows(run):
+    execute_all(run)
+    run.record_stage("report", rendering._inputs(run), [])
+    run.report.mkdir()
+    (run.report / "index.html").touch()
+    assert rendering.report_is_current(run)
+    run.update_metrics({"seed": 1})
+    assert not rendering.report_is_current(run)
+
+
+def test_a_report_without_an_executed_notebook_is_refused_and_the_old_one_stays(run):
+    execute_all(run)
+    run.report.mkdir()
+    (run.report / "index.html").write_text("the old one")
+    (run.notebooks / "03_dialogue_trees.ipynb").unlink()
+    with pytest.raises(UserError, match=r"03_dialogue_trees\.ipynb does not exist; run `make all PRESET=smoke`"):
+        rendering.build_report(run)
+    assert (run.report / "index.html").read_text() == "the old one"
+
+
+def test_the_headline_rounds_and_says_what_there_is_not(run):
+    lines = markdown_table(run).splitlines()
+    assert lines[2] == "| `base` | 2.00 | 2.00 | 2.00 | 0.000 | none | none | none |"
+    assert lines[3] == "| `dpo` | 1.50 | 3.25 | 2.38 [2.00, 2.75] | 1.750 [1.500, 2.000] | 1.00 | 1.000 | 1.00 |"
+    assert "Simulated: a simulated language model" in text_table(run)
+
+
+def test_an_unfinished_run_has_no_headline(run):
+    run.metrics.unlink()
+    run.update_metrics({"trees": {"n_trees": 3}})
+    with pytest.raises(UserError, match="the benchmark is not done"):
+        markdown_table(run)
+
+
+def test_only_the_run_that_the_readme_names_is_published_there(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(headline, "ROOT", tmp_path)
+    monkeypatch.setattr(headline, "README", tmp_path / "README.md")
+    text = "# Title\n<!-- headline: {} -->\nold\n<!-- end of headline -->\nrest\n"
+    Path(tmp_path, "README.md").write_text(text.format("outputs/sandbox"))
+    assert not publish(run)
+    Path(tmp_path, "README.md").write_text(text.format("outputs/smoke"))
+    assert publish(run)
+    written = Path(tmp_path, "README.md").read_text()
+    assert "![Alignment level by turn and policy](outputs/smoke/figures/al_curves.svg)" in written
+    assert "| `dpo` |" in written
+    assert "old" not in written
+    assert written.endswith("<!-- end of headline -->\nrest\n")
