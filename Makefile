@@ -66,7 +66,7 @@ lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks
 
 base-model: $(READY)  ## pretrain the sandbox's small base model from scratch
-	@$(BIN)/python -m aloe.sandbox.pretrain
+	@$(BIN)/python -m aloe.sandbox.pretraining
 
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml, and environment.yml from both
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --custom-compile-command "make lock" \
@@ -97,5 +97,6 @@ $(READY): pyproject.toml requirements.lock
 	@echo "Installing the locked packages into .venv; this takes minutes the first time"
 	@$(BIN)/python -m pip install "$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.lock)" --constraint requirements.lock $(TORCH_ARGS)
 	@$(BIN)/python -m pip install --editable '.[docs,dev]' --constraint requirements.lock
-	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python (ALOE study)"
+	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python (ALOE study)" \
+		--env OMP_WAIT_POLICY PASSIVE  # waiting threads that spin cost half the speed on shared cores
 	@touch $@

@@ -5,9 +5,13 @@ where there is a CUDA device and it is installed, else from plain transformers +
 everything is float32. This module does not know what a model is trained on.
 """
 
+import contextlib
+import gc
+import importlib
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -25,7 +29,7 @@ Backend = Literal["unsloth", "transformers"]
 WEIGHTS_OF_LORA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-class Policy(NamedTuple):
+class Trainable(NamedTuple):
     """A model ready to be trained. `adapter` is what the trainer still has to wrap it with, if anything."""
 
     model: "PreTrainedModel"
@@ -53,6 +57,15 @@ def choose_backend(wanted: Literal["auto", "unsloth", "transformers"]) -> Backen
     return "transformers"
 
 
+def import_backend(wanted: Literal["auto", "unsloth", "transformers"]) -> Backend:
+    """Choose the backend and import it: Unsloth has to come before transformers and TRL, which it patches."""
+    backend = choose_backend(wanted)
+    if backend == "unsloth":
+        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+        importlib.import_module("unsloth")
+    return backend
+
+
 def has_cuda() -> bool:
     """Is there a CUDA device that torch can use?"""
     import torch
@@ -78,37 +91,41 @@ def locate(base_model: str) -> str:
 def read_checkpoint(
     source: str, dtype: "torch.dtype | Literal['auto']", trust_remote_code: bool, **how: Any
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Model and tokenizer with plain transformers; a tokenizer without a pad token pads with its end token.
+    """Model and tokenizer with plain transformers.
 
     Raises:
         UserError: it cannot be had (no such model, no network, no permission, no safetensors, remote code).
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-            model = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, **how
-            )
-    except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"The model {source} could not be loaded: {reason}. Check `training.base_model`, "
-                        f"`training.trust_remote_code`, the network and your access to it.") from error  # fmt: skip
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = _tokenizer(source, trust_remote_code)
+    with quiet(), _explained(source):
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, trust_remote_code=trust_remote_code, use_safetensors=True, **how
+        )
     return model, tokenizer
 
 
-def load_policy(source: str, params: Training, seed: int) -> Policy:
+def read_tokenizer(params: Training) -> "PreTrainedTokenizerBase":
+    """The base model's tokenizer alone, to look at what training will see.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    import_backend(params.backend)
+    return _tokenizer(locate(params.base_model), params.trust_remote_code)
+
+
+def load_policy(source: str, params: Training, seed: int) -> Trainable:
     """A model to train as the preset says: backend, full or LoRA, dtype (float32 without a GPU), four bits.
 
     Raises:
         UserError: the backend is not there, four bits are asked for without a GPU, or the model cannot be loaded.
     """
-    backend = choose_backend(params.backend)
+    backend = import_backend(params.backend)
     if params.load_in_4bit and not has_cuda():
         raise UserError("`training.load_in_4bit` needs a CUDA device; set it to false.")
+    _free_memory()
     if backend == "unsloth":
         return _load_with_unsloth(source, params, seed)
     import torch
@@ -125,7 +142,7 @@ def load_policy(source: str, params: Training, seed: int) -> Policy:
     adapter = LoraConfig(
         r=params.lora_rank, lora_alpha=params.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return Policy(model, tokenizer, adapter if params.method == "lora" else None, backend, source)
+    return Trainable(model, tokenizer, adapter if params.method == "lora" else None, backend, source)
 
 
 def training_dtype(params: Training) -> "torch.dtype":
@@ -148,9 +165,41 @@ def save_policy(model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, p
 
 def save_base(params: Training, path: Path) -> None:
     """Write the base model as a policy of the run, so that the benchmark finds all policies in one place."""
+    import_backend(params.backend)
     source = locate(params.base_model)
     model, tokenizer = read_checkpoint(source, "auto", params.trust_remote_code)
     save_policy(model, tokenizer, source, params, path)
+
+
+def _tokenizer(source: str, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
+    """A tokenizer; one without a pad token pads with its end token."""
+    from transformers import AutoTokenizer
+
+    with quiet(), _explained(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Turn what stops a model from loading into a `UserError`."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"The model {source} could not be loaded: {reason}. Check `training.base_model`, "
+                        f"`training.trust_remote_code`, the network and your access to it.") from error  # fmt: skip
+
+
+def _free_memory() -> None:
+    """Let go of the model before: trainers hold it in reference cycles, and two of 8B do not fit on one GPU."""
+    import torch
+
+    gc.collect()
+    if has_cuda():
+        torch.cuda.empty_cache()
 
 
 def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
@@ -163,9 +212,8 @@ def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
         return PeftModel.from_pretrained(whole, folder).merge_and_unload()
 
 
-def _load_with_unsloth(source: str, params: Training, seed: int) -> Policy:
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-    from unsloth import FastLanguageModel  # before trl and transformers, which it patches
+def _load_with_unsloth(source: str, params: Training, seed: int) -> Trainable:
+    from unsloth import FastLanguageModel
 
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=source, max_seq_length=params.max_length, dtype=training_dtype(params),
@@ -177,4 +225,4 @@ def _load_with_unsloth(source: str, params: Training, seed: int) -> Policy:
             model, r=params.lora_rank, lora_alpha=params.lora_alpha, lora_dropout=0.0, bias="none",
             target_modules=WEIGHTS_OF_LORA, use_gradient_checkpointing="unsloth", random_state=seed,
         )  # fmt: skip
-    return Policy(model, tokenizer, None, "unsloth", source)
+    return Trainable(model, tokenizer, None, "unsloth", source)

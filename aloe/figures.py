@@ -169,24 +169,25 @@ def training_curves(log: pd.DataFrame, note: str | None = None) -> list[Axes]:
     """One panel per measure that the log holds: loss, reward margin, reward accuracy; training and held-out.
 
     Args:
-        log: TRL's log, a row per logged step: step, and any of loss, rewards/margins, rewards/accuracies, each also
-            with the prefix eval_.
+        log: `training_log.write_log`: a row per logged step, step, split ("train", "dev") and any of loss,
+            rewards/margins, rewards/accuracies.
     """
     measures = {"loss": "loss", "rewards/margins": "reward margin", "rewards/accuracies": "reward accuracy"}
-    shown = [name for name in measures if {name, f"eval_{name}"} & set(log.columns)]
+    shown = [name for name in measures if name in log.columns]
     if log.empty or not shown:
         raise ValueError(f"a log with one of {', '.join(measures)} expected, got {list(log.columns)}")
     axes = plt.subplots(1, len(shown), figsize=(1.5 + 3.6 * len(shown), 3.6), layout="constrained", squeeze=False)[1]
     for name, ax in zip(shown, axes[0], strict=True):
         prepare(log, ax, None, measures[name].capitalize(), note if name == shown[-1] else None)
-        for column, label, colour, marker in ((name, "training", BLUE, None), (f"eval_{name}", "held-out", RED, "D")):
-            if column in log and log[column].notna().any():
-                own = log.dropna(subset=column)
-                ax.plot(own["step"], own[column], color=colour, marker=marker, markersize=4, label=label)
+        for split, label, colour, marker in (("train", "training", BLUE, None), ("dev", "held-out", RED, "D")):
+            own = log[log["split"] == split].dropna(subset=name)
+            if len(own):
+                ax.plot(own["step"], own[name], color=colour, marker=marker, markersize=4, label=label)
         if name == "rewards/accuracies":
             ax.axhline(0.5, color=INK, lw=1, ls=":", label="chance")
             ax.set_ylim(0, 1.02)
         ax.set(xlabel="step")
+        whole_numbers(ax)
         ax.legend(frameon=False, fontsize=9)
     return list(axes[0])
 

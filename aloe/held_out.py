@@ -48,7 +48,8 @@ def pair_scores(trainer: Any, label: str) -> PairScores:
     import torch
     from torch.nn.functional import cross_entropy
 
-    chosen, rejected = [], []
+    chosen: list[torch.Tensor] = []
+    rejected: list[torch.Tensor] = []
     for batch in _batches(trainer, trainer.eval_dataset.to_list(), label):
         ids, learned = batch["input_ids"], batch["completion_mask"][:, 1:].bool()
         logits = trainer.model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False).logits

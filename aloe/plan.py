@@ -1,8 +1,9 @@
 """What a run would do and cost, worked out from its preset alone: nothing is asked, loaded or downloaded.
 
-In: parameters. Out: calls, tokens and USD per role, hours, GPU memory and disk. Tokens are characters / 4; prompts are
-the real prompt files with texts of the lengths below. What cannot be known, such as the price of an unlisted model, is
-None and printed as "unknown". Times are orders of magnitude. This module does not know how the stages work inside.
+In: parameters. Out: calls, tokens and USD per role, hours, GPU memory and disk. Prompts are the real prompt files with
+texts of the lengths below, tokens are characters by a fixed ratio. What cannot be known, such as the price of an
+unlisted model, is None and printed as "unknown". Times are orders of magnitude. This module does not know how the
+stages work inside.
 """
 
 import json
@@ -13,12 +14,13 @@ from typing import NamedTuple
 from aloe.params import ROOT, Params, Role
 from aloe.prices import usd
 
-CHARACTERS_PER_TOKEN = 4
-# Lengths in characters, as short chat messages have them (a reply is held to three sentences).
-USER_MESSAGE, REPLY, INFERRED, VERDICT = 150, 180, 250, 14
+CHARACTERS_PER_TOKEN = 3.7  # English chat has about 4 for most tokenizers: the estimate is rather high than low
+# Lengths in characters, as measured in the sandbox; a reply is held to three sentences.
+USER_MESSAGE, REPLY, INFERRED, VERDICT = 160, 160, 240, 14
+TAGS = 20  # around each message of a conversation that stands inside a prompt
 # Of the texts that the persona writer writes until the pool is saturated, about this share is kept.
 KEPT_SHARE = 0.3
-TIE_SHARE = 0.25  # of turns whose two verdicts disagree: no pair
+TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
 CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
 GPU_FROM = 3e8  # parameters; below that a CPU will do
@@ -110,26 +112,27 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     turns = range(trees.n_turns)
     dialogues = trees.n_trees + trees.n_dev_trees
     facts = _mean_length(personas.seed_profiles) + _mean_length(personas.seed_personalities)
-    history = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
-    bench_history = [_history(turn) + USER_MESSAGE for turn in range(bench.n_turns)]
+    chat = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
+    shown = [_shown(turn) + USER_MESSAGE + TAGS for turn in turns]  # the same, written out inside a prompt
     talks = len(bench.policies) * bench.n_profiles * bench.n_personalities
     writing = _writer_calls(params)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt("persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
         _role("user", params.roles.user, params, [
-            *((dialogues, _prompt("user") + facts + _history(turn), USER_MESSAGE) for turn in turns),
-            *((talks, _prompt("user") + facts + _history(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
+            *((dialogues, _prompt("user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
+            *((talks, _prompt("user") + facts + _shown(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
-            (dialogues, _prompt("inducer") + facts + seen, INFERRED) for seen in history]),
+            (dialogues, _prompt("inducer") + facts + seen, INFERRED) for seen in shown]),
         _role("hinted_responder", params.roles.hinted_responder, params, [
-            (dialogues, _prompt("hinted_responder") + INFERRED + seen, REPLY) for seen in history]),
+            (dialogues, _prompt("hinted_responder") + INFERRED + seen, REPLY) for seen in chat]),
         _role("plain_responder", params.roles.plain_responder, params, [
-            (dialogues, _prompt("plain_responder") + seen, REPLY) for seen in history]),
+            (dialogues, _prompt("plain_responder") + seen, REPLY) for seen in chat]),
         _role("preference_judge", params.roles.preference_judge, params, [
-            (2 * dialogues, _prompt("preference_judge") + facts + seen + 2 * REPLY, VERDICT) for seen in history]),
+            (2 * dialogues, _prompt("preference_judge") + facts + seen + 2 * REPLY, VERDICT) for seen in shown]),
     ]  # fmt: skip
-    judged = [(talks, _prompt("alignment_judge") + facts + seen + REPLY, VERDICT) for seen in bench_history]
+    question = _prompt("alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
+    judged = [(talks, question + _shown(turn), VERDICT) for turn in range(bench.n_turns)]
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
 
 
@@ -192,6 +195,10 @@ def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
 
 def _history(turns: int) -> float:
     return turns * (USER_MESSAGE + REPLY)
+
+
+def _shown(turns: int) -> float:
+    return _history(turns) + 2 * TAGS * turns
 
 
 def _prompt(name: str) -> int:

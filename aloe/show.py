@@ -6,7 +6,7 @@ keeps the page's colour, so that light and dark pages both work; columns stack o
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -72,6 +72,23 @@ def pair(example: PreferencePair) -> Html:
     chosen = _bubble(example.chosen, BLUE, label="chosen", style="flex:1 1 16em")
     rejected = _bubble(example.rejected, ORANGE, label="rejected", style="flex:1 1 16em")
     return _frame(f'{head}{_chat(example.prompt)}<div style="{ROW}">{chosen}{rejected}</div>')
+
+
+def replies(prompt: Sequence[Message], by_policy: Mapping[str, str]) -> Html:
+    """The last two messages of a conversation, and what each policy answers to it, side by side where there is room."""
+    boxes = "".join(
+        _bubble(text, BLUE if text else GREY, label=name, note="" if text else "(no words)", style="flex:1 1 12em")
+        for name, text in by_policy.items()
+    )
+    return _frame(f'{_chat(prompt[-2:])}<div style="{ROW}">{boxes}</div>')
+
+
+def marked(pieces: Sequence[tuple[str, bool]]) -> Html:
+    """Text in pieces, the flagged ones marked, such as the tokens that a model learns."""
+    look = f"background:rgba({BLUE},.35);border-radius:.2em"
+    return _frame("".join(
+        f'<span style="{look}">{_escape(text)}</span>' if flag else _escape(text) for text, flag in pieces
+    ))  # fmt: skip
 
 
 def _turn(turn: Turn, number: int) -> str:

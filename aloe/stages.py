@@ -22,7 +22,7 @@ NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
     "clients contradictions errors figure_style figures folders journal locks params prices provenance runs show"
-    " strict_yaml tree_figure".split()
+    " strict_yaml talk tree_figure".split()
 )
 
 
@@ -88,11 +88,12 @@ STAGES = (
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          *(f"repo:aloe/prompts/{name}.txt" for name in ("user", "told", "alignment_judge"))),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        ("cost",),
     ),
     Stage(
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark"),
-        ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        (*_BENCHMARK, "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),

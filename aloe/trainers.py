@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import Policy, has_cuda
+from aloe.checkpoints import Trainable, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_lengths
 from aloe.params import Dpo, Sft
@@ -27,11 +27,13 @@ LARGE = 200_000_000  # parameters from which activations are recomputed in the b
 LOGGED = 100  # rows of a training's table, about
 
 
-def sft_trainer(run: Run, name: str, policy: Policy, rows: Sequence[Tokens]) -> "SFTTrainer":
+def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) -> "SFTTrainer":
     """A trainer that holds `rows`, all of them and whole; packed where the preset says so."""
     from datasets import Dataset
+    from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
+    set_seed(run.params.seed)  # an adapter is drawn before the trainer sets its seed
     params = run.params.training
     order = batched_order([len(row.input_ids) for row in rows], params.sft.batch_size, run.params.seed)
     config = SFTConfig(
@@ -51,14 +53,15 @@ def sft_trainer(run: Run, name: str, policy: Policy, rows: Sequence[Tokens]) -> 
     )
     _drop_printer(trainer)
     held = trainer.train_dataset
-    count = sum(len(lengths) for lengths in held["seq_lengths"]) if params.sft.packing else len(held)
+    packed = "seq_lengths" in held.column_names
+    count = sum(map(len, held["seq_lengths"])) if packed else len(held)
     learned = sum(label != IGNORED for labels in held["labels"] for label in labels)
     assert (count, learned) == (len(rows), learned_tokens(rows)), "an example was cut or lost on its way to the trainer"
     return trainer
 
 
 def dpo_trainer(
-    run: Run, policy: Policy, train: Sequence[PreferencePair], dev: Sequence[PreferencePair]
+    run: Run, policy: Trainable, train: Sequence[PreferencePair], dev: Sequence[PreferencePair]
 ) -> "DPOTrainer":
     """A trainer that holds all pairs with the log-probabilities that the policy gives them before the first step.
 
@@ -66,8 +69,10 @@ def dpo_trainer(
         UserError: a pair is longer than `training.max_length`.
     """
     from datasets import Dataset
+    from transformers import set_seed
     from trl import DPOConfig, DPOTrainer
 
+    set_seed(run.params.seed)
     params, dpo = run.params.training, run.params.training.dpo
     lengths, dev_lengths = (pair_lengths(policy.tokenizer, pairs, params.max_length) for pairs in (train, dev))
     order = batched_order(lengths, dpo.batch_size, run.params.seed)
@@ -122,7 +127,7 @@ def learned_tokens(rows: Sequence[Tokens]) -> int:
     return sum(label != IGNORED for row in rows for label in row.labels)
 
 
-def _arguments(run: Run, name: str, policy: Policy, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
+def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
     """What both trainers are told. Bars and checkpoints are ours; a small model keeps its activations."""
     training = run.params.training
     if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
@@ -164,7 +169,11 @@ def _drop_printer(trainer: Any) -> None:
 def _counting(model: Any, total: int, label: str) -> Iterator[None]:
     """A bar over the model's forward passes, for work that TRL does inside a constructor."""
     with bar(total, label) as shown:
-        hook = model.register_forward_hook(lambda *_: shown.update() and None)
+
+        def count(*_: Any) -> None:  # a hook that returned something would replace the model's output
+            shown.update()
+
+        hook = model.register_forward_hook(count)
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from aloe.checkpoints import Policy, load_policy, locate, save_policy
+from aloe.checkpoints import Trainable, load_policy, locate, save_policy
 from aloe.errors import UserError
 from aloe.examples import sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
@@ -54,6 +54,7 @@ def train_sft(run: Run, which: Reply) -> dict[str, Any]:
     return {
         "sequences": len(train),
         "dev_sequences": len(dev),
+        "rows": len(trainer.train_dataset),  # fewer than sequences where they were packed
         "longest": max(len(row.input_ids) for row in (*train, *dev)),
         "learned_tokens": learned_tokens(train),
         "loss_before": before,
@@ -121,7 +122,7 @@ def _draw(pairs: Sequence[PreferencePair], n: int, seed: str) -> list[Preference
     return [pairs[i] for i in sorted(random.Random(seed).sample(range(len(pairs)), n))]
 
 
-def _settings(run: Run, policy: Policy, params: Sft | Dpo) -> dict[str, Any]:
+def _settings(run: Run, policy: Trainable, params: Sft | Dpo) -> dict[str, Any]:
     """What the training ran with, as far as it decides about the result."""
     import torch
 

@@ -47,7 +47,7 @@ def _reply_places(turn: Turn) -> list[tuple[int, Source, str]]:
 
 def _text_box(ax: Axes, x: float, y: float, label: str, text: str, colour: str, outline: str) -> None:
     lines = textwrap.wrap(" ".join(text.split()), 50)
-    shown = lines if len(lines) <= 4 else [*lines[:3], f"{lines[3][:48]} …"]
+    shown = lines if len(lines) <= 4 else [*lines[:3], textwrap.shorten(" ".join(lines[3:]), 50, placeholder=" …")]
     ax.text(
         x, y, "\n".join([label.upper(), *shown]), ha="center", va="center", fontsize=7.5, linespacing=1.35,
         color="black", parse_math=False, zorder=2,

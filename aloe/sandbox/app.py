@@ -14,10 +14,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aloe.sandbox.faults import FAULTS, Faults, damaged, draw_fault
+from aloe.sandbox.faults import FAULTS, Faults, Send, damaged, draw_fault
 from aloe.sandbox.model import Knobs, complete
 
-Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict[str, Any]]], Callable[[dict[str, Any]], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclasses.dataclass
@@ -48,9 +49,12 @@ def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | No
             if path.endswith("/chat/completions"):
                 stats.received += 1
                 stats.answered += await _completion(await _body(receive), send, seed, knobs, latency, faults, attempts)
-            elif path in ("/stats", "/health", "/v1/models"):
-                facts = {"/stats": dataclasses.asdict(stats), "/health": {"status": "ok"}}
-                await _send(send, 200, facts.get(path, {"object": "list", "data": [{"id": "simulated", "object": "model"}]}))
+            elif path == "/stats":
+                await _send(send, 200, dataclasses.asdict(stats))
+            elif path == "/health":
+                await _send(send, 200, {"status": "ok"})
+            elif path == "/v1/models":
+                await _send(send, 200, {"object": "list", "data": [{"id": "simulated", "object": "model"}]})
             else:
                 await _send(send, 404, {"error": {"message": f"no such path: {path}", "type": "not_found"}})
 

@@ -8,12 +8,13 @@ import random
 from collections.abc import Sequence
 
 from aloe.sandbox import world
-from aloe.sandbox.language import capitalise, read_profile
+from aloe.sandbox.facts import read_profile
+from aloe.sandbox.language import capitalise
 from aloe.sandbox.user import is_revealed, traits_shown
 
 
 def induce(profile: str, personality: str, mine: Sequence[str], missed: float, leak: float, rng: random.Random) -> str:
-    """"Profile: ..." and "Personality: ..."; "nothing yet" where nothing has come out."""
+    """Two lines, "Profile: ..." and "Personality: ..."; "nothing yet" where nothing has come out."""
     _, facts = read_profile(profile)
     kept = [fact.sentence for fact in facts if _noted(is_revealed(fact, mine), missed, leak, rng)]
     shown = traits_shown(mine)

@@ -12,7 +12,8 @@ import random
 from collections.abc import Callable, Sequence
 
 from aloe.sandbox import inducer, judge, user, world, writer
-from aloe.sandbox.language import Fact, content_words, read_profile, words
+from aloe.sandbox.facts import Fact, read_profile
+from aloe.sandbox.language import content_words, words
 from aloe.sandbox.reading import Request, read_request
 from aloe.sandbox.responder import Subject, choose_manner, respond
 
@@ -85,9 +86,7 @@ def _reply(request: Request, facts: Sequence[Fact], desires: dict[str, float], r
     return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said)
 
 
-def reply_to(
-    message: str, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, said: str = ""
-) -> str:
+def reply_to(message: str, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, said: str = "") -> str:
     """A reply to a message by somebody who knows these facts and wishes of its author (none: a plain reply)."""
     present = content_words(message)
     current = [fact for fact in facts if fact.topic and content_words(fact.topic) & present]
@@ -99,9 +98,7 @@ def reply_to(
 
 def subject_of(message: str) -> Subject:
     """What a message is about, from the message alone: its last first-person clause that has a topic."""
-    from aloe.sandbox.user import clauses_of
-
-    for fact in reversed(clauses_of(message)):
+    for fact in reversed(user.clauses_of(message)):
         topic = world.topic_of(fact.sentence, fact.topic)
         if fact.topic and topic:
             return Subject(topic, fact.yours())

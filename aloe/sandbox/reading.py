@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Sequence
 
-_RULES = (   # the first whose words all stand in the prompt; in the order of how telling they are
+_RULES = (  # the first whose words all stand in the prompt; in the order of how telling they are
     ("writer", ("json array", "examples")),
     ("preference", ("reply_1", "reply_2")),
     ("alignment", ("score:", "<reply>")),

@@ -10,7 +10,8 @@ import random
 from collections.abc import Sequence
 
 from aloe.sandbox import world
-from aloe.sandbox.language import Fact, capitalise
+from aloe.sandbox.facts import Fact
+from aloe.sandbox.language import capitalise
 
 _PLAIN_ODDS = {"exclamation": 0.25, "questions": 0.4, "hedging": 0.4, "warmth": 0.2, "play": 0.07, "structure": 0.2}
 """How often a reply that knows nobody is lively, asks back, hedges, is warm, jokes, gives steps or reasons."""
@@ -38,9 +39,7 @@ def choose_manner(desires: dict[str, float], rng: random.Random) -> dict[str, in
     return manner | {dimension: 1 if value > 0 else -1 for dimension, value in desires.items()}
 
 
-def respond(
-    subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random, said: str = ""
-) -> str:
+def respond(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random, said: str = "") -> str:
     """A reply about `subject`, with a call-back to `other` where there is one; `said`: the earlier replies.
 
     At most three sentences: an opener or closer that carries the tone, the advice, a call-back or a question.
@@ -125,5 +124,5 @@ def _format(frame: str, fields: dict[str, str]) -> str:
 
 def _fill(frame: str, subject: Subject) -> str:
     phrase = subject.phrase or "that"
-    return capitalise(frame.format(topic=phrase, Topic=capitalise(phrase))) if "?" in frame or frame.endswith(".") \
-        else frame.format(topic=phrase, Topic=capitalise(phrase))
+    text = frame.format(topic=phrase, Topic=capitalise(phrase))
+    return capitalise(text) if "?" in frame or frame.endswith(".") else text

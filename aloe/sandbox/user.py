@@ -11,18 +11,25 @@ import re
 from collections.abc import Sequence
 
 from aloe.sandbox import world
-from aloe.sandbox.language import Fact, capitalise, content_words, read_profile, sentences, words
+from aloe.sandbox.facts import Fact, read_profile
+from aloe.sandbox.language import capitalise, content_words, sentences, words
 
 REVEAL_ODDS = 0.85
 """How often a message lets out a new fact while there is one left."""
 _INCIDENTAL = set(
-    """brain tone heart head boots pockets calendar weekends weekend life family mind mood hands hand face feet voice name
-    shin shelf kitchen desk bag phone day days week evening morning way side turn friends friend list story stories
-    sentence question answer answers message luck age thoughts thought word words things keys door window bed patience
-    body ears eyes nose shoulders shoulder knees knee arms back sleeve lap plate plates cup diary diet hair half hour
-    afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper limits own""".split()
+    """brain tone heart head boots pockets calendar weekends weekend life family mind mood hands hand face feet voice
+    name shin shelf kitchen desk bag phone day days week evening morning way side turn friends friend list story
+    stories sentence question answer answers message luck age thoughts thought word words things keys door window bed
+    patience body ears eyes nose shoulders shoulder knees knee arms back sleeve lap plate plates cup diary diet hair
+    half hour afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper
+    limits own""".split()
 )
 """What a message says "my" of without being about it."""
+_LOWERED = set(
+    """my the a an this that it there we somebody not one today these some nothing after most last next every you in on
+    at""".split()
+)
+"""Opening words that lose their capital when something is put in front of them."""
 SHOW_ODDS = (0.95, 0.85, 0.7)
 """How often a trait shows at the first turn, at the second, and later."""
 
@@ -107,7 +114,9 @@ def _answer(reply: str, known: Sequence[Fact], mine: Sequence[str], rng: random.
     if not meant:
         return _fresh(world.chat()["answer"], mine, rng)
     topic = world.topic_of(meant[-1].sentence, meant[-1].topic)
-    return _fill(rng.choice(world.topics()[topic].answer), meant[-1]) if topic else _fresh(world.chat()["answer"], mine, rng)
+    if topic is None:
+        return _fresh(world.chat()["answer"], mine, rng)
+    return _fill(rng.choice(world.topics()[topic].answer), meant[-1])
 
 
 def _fresh(options: Sequence[str], mine: Sequence[str], rng: random.Random) -> str:
@@ -157,18 +166,17 @@ def _in_manner(parts: Sequence[str], traits: Sequence[str], mine: Sequence[str],
         return re.sub(r"\.(?=[^.]*$)", "!", text)
     if manner == "hedging" and rng.random() < 0.4 and text.startswith("I ") is False and text[0] not in "\"'":
         return f"{rng.choice(('Well', 'Hm', 'So', 'Um'))}, {text[0].lower() if _may_lower(text) else text[0]}{text[1:]}"
-    if manner == "rambling" and len(parts) > 1 and rng.random() < 0.5 and parts[0].endswith(".") and _may_lower(parts[1]):
+    if manner == "rambling" and len(parts) > 1 and rng.random() < 0.5:
         tail = text[len(parts[0]) + 1 :]
-        return f"{parts[0][:-1]}, and anyway, {tail[0].lower()}{tail[1:]}"
+        if parts[0].endswith(".") and _may_lower(parts[1]):
+            return f"{parts[0][:-1]}, and anyway, {tail[0].lower()}{tail[1:]}"
     if manner == "playful" and rng.random() < 0.3:
         return f"{text} {rng.choice(('Ha.', 'Oh well, ha.', 'Ha, anyway.'))}"
     return text
 
 
 def _may_lower(text: str) -> bool:
-    head = text.split()[0].strip(",.'’")
-    return head.lower() in {"my", "the", "a", "an", "this", "that", "it", "there", "we", "somebody", "not", "one", "today",
-                            "these", "some", "nothing", "after", "most", "last", "next", "every", "you", "in", "on", "at"}
+    return text.split()[0].strip(",.'’").lower() in _LOWERED
 
 
 def _fill(frame: str, fact: Fact) -> str:

@@ -78,7 +78,7 @@ def traits() -> dict[str, Trait]:
             tuple(row["says"]), row["manner"],
         )
         for row in rows
-    }
+    }  # fmt: skip
 
 
 @functools.cache
@@ -94,28 +94,30 @@ def topics() -> dict[str, Topic]:
             tuple(row["reply"]["remark"]), tuple(row["reply"]["ask"]),
         )
         for row in rows
-    }
+    }  # fmt: skip
 
 
 TOPIC_THRESHOLD = 0.38
 """Lowest mean cosine to a topic's three nearest words at which a fact without a known word is taken to be of it."""
-_VERBS = (   # the verb of a fact says more about its field than a noun in passing
+_VERBS = (  # the verb of a fact says more about its field than a noun in passing
     ("home", r"lives? (?:in|on|above|next|near|with a|behind|over)|rents?|moved into"),
     ("work", r"(?:is|am|are) (?:an? )(?!member)|works? (?:as|at|in|for)|runs? an? (?!reading|choir)|retired|earns?"),
-    ("food", r"cooks?|bakes?|eats?|drinks?|brews?|steams?|grills?|pickles?|ferments?|serves?|roasts?|stirs?|cannot eat"),
+    ("food", r"cooks?|bakes?|eats?|drinks?|brews?|steams?|grills?|pickles?|ferments?|serves?|roasts?|stirs?|"
+             r"cannot eat"),
     ("learning", r"learns?|stud(?:y|ies)|speaks?|(?:is|am) learning|(?:is|am) studying|revises?"),
     ("health", r"takes? tablets|(?:is|am) allergic|wears?|sleeps?|stretch(?:es)?|counts? (?:her|his|their|my) steps|"
                r"knocks?|suffers?|naps?"),
     ("stories", r"reads?|watch(?:es)?|solves?"),
-    ("community", r"volunteers?|belongs?|collects?|helps? (?:at|out|in)|hosts?|chairs?|writes? (?:letters|postcards) to"),
+    ("community", r"volunteers?|belongs?|collects?|helps? (?:at|out|in)|hosts?|chairs?|"
+                  r"writes? (?:letters|postcards) to"),
     ("sport", r"climbs?|runs?|swims?|rows?|skates?|cycles?|jogs?|hikes?|surfs?|skis?|throws?|shoots?|wrestles?|boxes|"
               r"races|paddles|does? (?:tai chi|yoga|judo)|coach(?:es)?|plays? (?:football|tennis|chess|volleyball)"),
     ("music", r"plays?|sings?|listens?|drums?|hums?|conducts?|whistles?"),
-    ("crafts", r"folds?|knits?|carves?|paints?|sews?|builds?|restores?|repairs?|weaves?|embroiders?|makes?|blows?|draws?|"
-               r"practises (?:calligraphy)"),
+    ("crafts", r"folds?|knits?|carves?|paints?|sews?|builds?|restores?|repairs?|weaves?|embroiders?|makes?|blows?|"
+               r"draws?|practises (?:calligraphy)"),
     ("garden", r"grows?|plants?|prunes?|waters?|weeds?|gathers?"),
-    ("travel", r"spends? (?:every|most|each)|takes? the (?:train|bus|ferry|tram|express)|commutes?|grew up|travels?|flies|"
-               r"drives?"),
+    ("travel", r"spends? (?:every|most|each)|takes? the (?:train|bus|ferry|tram|express)|commutes?|grew up|travels?|"
+               r"flies|drives?"),
 )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def topic_of(text: str, focus: str | None = None) -> str | None:
 def is_habit(clause: str) -> bool:
     """Whether a clause states something lasting ("I keep bees"), as told by its verb or its known words."""
     verb = re.match(r"(?:I|[A-Z]\w+) (?:also |often |never |still |always |now )?(\w+)", clause)
-    lasting = {"keep", "own", "have", "share", "raise", "live", "look", "teach", "visit", "help", "get", "use", "ride", "take"}
+    lasting = set("keep own have share raise live look teach visit help get use ride take".split())
     if re.match(r"I have (?:been|felt|had|lost|never|always|\w+ed)\b", clause):
         return False
     return _topic_of_verb(clause) is not None or bool(verb and verb.group(1) in lasting and topic_of(clause))
@@ -175,14 +177,14 @@ def _keyword_table() -> tuple[np.ndarray, np.ndarray]:
         rows = sorted(read_yaml(f"topics/{name}.yaml")["keywords"])
         names += [name] * len(rows)
         words_ += rows
-    return np.array(names), meaning.matrix(words_)
+    return np.array(names), meaning.fixed(tuple(words_))
 
 
 @functools.cache
 def _lexicon() -> dict[str, str]:
     table = {row: name for name, rows in read_yaml("readings.yaml").items() for row in rows}
     for trait in traits().values():
-        table.update({word: trait.name for word in (*trait.synonyms, trait.name)})
+        table.update(dict.fromkeys((*trait.synonyms, trait.name), trait.name))
     return table
 
 
@@ -200,7 +202,7 @@ def _descriptions() -> tuple[tuple[str, ...], np.ndarray]:
         for show in trait.shows:
             names.append(trait.name)
             texts.append(f"{trait.name}, {show}")
-    return tuple(names), meaning.matrix(texts)
+    return tuple(names), meaning.fixed(tuple(texts))
 
 
 @functools.lru_cache(maxsize=50_000)

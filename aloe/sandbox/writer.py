@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 from aloe.sandbox import world
-from aloe.sandbox.language import article, capitalise, read_profile, sentences
+from aloe.sandbox.facts import read_profile
+from aloe.sandbox.language import capitalise, first_person_verb, sentences
 
 _NAMES = world.read_yaml("names.yaml")
 _PRONOUNS = {"she": ("She", "her", "her", "herself"), "he": ("He", "his", "him", "himself"),
@@ -36,7 +37,8 @@ def _profile(fields: Sequence[str], borrowed: Sequence[str], rng: random.Random)
     name, age = rng.choice(_NAMES[gender]), rng.randint(18, 80)
     subject, their, them, themself = _PRONOUNS[gender]
     job, place = _job(age, rng), rng.choice(_NAMES["places"])
-    parts = [f"{name} is {article(str(age)) if age not in (18, *range(80, 90)) else 'an ' + str(age)}-year-old {job} from {place}."]
+    a = "an" if age in (18, 80) else "a"
+    parts = [f"{name} is {a} {age}-year-old {job} from {place}."]
     chosen = _fields(fields, rng.randint(7, 9), rng)
     for field in chosen:
         own = [part for part in borrowed if _usable(part, gender) and world.topic_of(part) == field]
@@ -77,13 +79,11 @@ def _with_pronouns(value: str, their: str, them: str, themself: str) -> str:
 
 
 def _plural(text: str) -> str:
-    """"They keeps" -> "They keep"; only the verb right after the subject is turned."""
+    """Make "They keep" of "They keeps"; only the verb right after the subject is turned."""
 
     def turn(match: re.Match[str]) -> str:
-        from aloe.sandbox.language import first_person_verb
-
         verb = match[2]
-        return f"{match[1]}{ {'is': 'are', 'was': 'were'}.get(verb, first_person_verb(verb)) }"
+        return match[1] + {"is": "are", "was": "were"}.get(verb, first_person_verb(verb))
 
     return re.sub(r"^(They (?:also |often |never |still |always )?)(\w+)", turn, text)
 
@@ -105,10 +105,11 @@ def _vary(sentence: str, gender: str, rng: random.Random) -> str:
 def _personality(known: Sequence[str], rng: random.Random) -> str:
     table = world.traits()
     chosen: list[str] = []
-    while len(chosen) < rng.choice((8, 9, 9, 10)):
+    wanted, draws = rng.choice((8, 9, 9, 10)), 0
+    while len(chosen) < wanted:
         pool = list(known) if known and rng.random() < 0.35 else list(table)
-        name = rng.choice(pool)
-        if name not in chosen and not _clashes(name, chosen):
+        name, draws = rng.choice(pool), draws + 1
+        if name not in chosen and (draws > 100 or not _clashes(name, chosen)):
             chosen.append(name)
     rng.shuffle(chosen)
     parts = []

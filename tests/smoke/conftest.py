@@ -23,6 +23,10 @@ class Checkout:
         """The folder of the run."""
         return self.root / "outputs" / "smoke"
 
+    def aloe(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m aloe ...` in the copy."""
+        return aloe(self.root, *arguments)
+
 
 def aloe(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m aloe ...` in a checkout, as its Makefile calls it; `make` itself would set up a `.venv` there."""

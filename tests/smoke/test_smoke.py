@@ -5,7 +5,6 @@ import math
 import time
 
 import pytest
-from conftest import aloe
 
 pytestmark = pytest.mark.smoke
 
@@ -76,7 +75,7 @@ def test_every_preference_was_judged_in_both_orders_and_ties_have_no_label(trees
 
 def test_a_second_run_does_nothing_within_ten_seconds(checkout):
     started = time.monotonic()
-    done = aloe(checkout.root, "run", "--preset", "smoke")
+    done = checkout.aloe("run", "--preset", "smoke")
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 10
     assert done.stdout.count("up to date") == 7
@@ -86,7 +85,7 @@ def test_a_deleted_output_is_rebuilt_with_the_same_content_and_forces_nothing_el
     path = checkout.run / "personas" / "personas.jsonl"
     before = path.read_bytes()
     path.unlink()
-    done = aloe(checkout.root, "run", "--preset", "smoke")
+    done = checkout.aloe("run", "--preset", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
     assert path.read_bytes() == before
     assert done.stdout.count("up to date") == 6
@@ -96,7 +95,7 @@ def test_a_damaged_output_is_refused_in_a_sentence(checkout):
     path = checkout.run / "trees" / "trees.jsonl"
     before = path.read_bytes()
     path.write_bytes(before[:-40])
-    done = aloe(checkout.root, "run", "--preset", "smoke")
+    done = checkout.aloe("run", "--preset", "smoke")
     after = path.read_bytes()
     path.write_bytes(before)
     assert done.returncode != 0
@@ -108,8 +107,8 @@ def test_a_damaged_output_is_refused_in_a_sentence(checkout):
 def test_finished_runs_can_be_compared_and_their_figures_drawn_again(checkout):
     before = (checkout.run / "figures" / "al_curves.svg").read_bytes()
     for command in ("figures", "report"):
-        assert aloe(checkout.root, command, "--preset", "smoke").returncode == 0
+        assert checkout.aloe(command, "--preset", "smoke").returncode == 0
     assert (checkout.run / "figures" / "al_curves.svg").read_bytes() == before
-    done = aloe(checkout.root, "compare", "outputs/smoke", "outputs/smoke")
+    done = checkout.aloe("compare", "outputs/smoke", "outputs/smoke")
     assert done.returncode == 0
     assert "+0.00" in done.stdout

@@ -55,8 +55,9 @@ def tree(n_turns=5, text="I paid $5 for tea, then $3 more."):
 
 
 def log():
-    return pd.DataFrame({"step": [1, 2, 3], "loss": [0.7, 0.6, 0.5], "eval_loss": [None, 0.6, None],
-                         "rewards/margins": [0.0, 0.1, 0.2], "eval_rewards/accuracies": [None, 0.6, None]})  # fmt: skip
+    return pd.DataFrame({"step": [1, 2, 3, 3], "split": [*["train"] * 3, "dev"], "loss": [0.7, 0.6, 0.5, 0.6],
+                         "rewards/margins": [0.0, 0.1, 0.2, None],
+                         "rewards/accuracies": [None, None, None, 0.6]})  # fmt: skip
 
 
 POINTS = pd.DataFrame({"x": [0.0, 1.0], "y": [1.0, 0.0], "split": ["training", "benchmark"]})
@@ -151,9 +152,9 @@ def test_training_curves_have_a_panel_for_each_measure_in_the_log():
     axes = figures.training_curves(log(), note="simulated")
     assert [ax.get_title(loc="left") for ax in axes] == ["Loss", "Reward margin", "Reward accuracy"]
     assert [line.get_ydata().tolist() for line in axes[0].get_lines()] == [[0.7, 0.6, 0.5], [0.6]]
-    assert len(figures.training_curves(log()[["step", "loss"]])) == 1
+    assert len(figures.training_curves(log()[["step", "split", "loss"]])) == 1
     with pytest.raises(ValueError, match="reward"):
-        figures.training_curves(log()[["step"]])
+        figures.training_curves(log()[["step", "split"]])
 
 
 def test_a_dialogue_tree_shows_the_text_as_it_is_and_marks_the_branch_taken():

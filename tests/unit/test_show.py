@@ -61,19 +61,24 @@ def views(text):
         "dialogue": show.dialogue(DialogueTree("d", persona(text), (turn(text), turn(text, "tie")))),
         "transcript": show.transcript(transcript(text), judgements([4, None], judge=text)),
         "pair": show.pair(PreferencePair(text, text, 2, messages, text, text)),
+        "replies": show.replies(messages, {text: text, "dpo": ""}),
+        "marked": show.marked([(text, False), (text, True)]),
     }
 
 
-@pytest.mark.parametrize("view", ["persona", "dialogue", "transcript", "pair"])
+VIEWS = ["persona", "dialogue", "transcript", "pair", "replies", "marked"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_text_from_a_model_is_never_taken_for_html(view):
     page = Reader(views(EVIL)[view])
-    assert page.tags <= {"div", "b", "br"}
+    assert page.tags <= {"div", "b", "br", "span"}
     assert page.attributes <= {"style"}
     assert page.balanced
     assert EVIL in page.text  # shown as it is
 
 
-@pytest.mark.parametrize("view", ["persona", "dialogue", "transcript", "pair"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_view_needs_nothing_from_elsewhere_and_keeps_the_pages_text_colour(view):
     text = views("plain words")[view]
     assert "http" not in text
@@ -124,3 +129,17 @@ def test_several_judges_are_named():
 
 def test_line_breaks_in_a_message_are_kept():
     assert "one<br>two" in show.persona(persona("one\ntwo"))
+
+
+def test_replies_of_several_policies_stand_below_the_end_of_the_conversation():
+    messages = [Message(role, f"said {i}") for i, role in enumerate(["user", "assistant", "user"])]
+    text = Reader(show.replies(messages, {"base": "Well.", "dpo": ""})).text
+    positions = [text.index(part) for part in ["said 1", "said 2", "base", "Well.", "dpo", "(no words)"]]
+    assert positions == sorted(positions)
+    assert "said 0" not in text
+
+
+def test_only_the_flagged_pieces_are_marked():
+    text = show.marked([("one", False), ("two", True), ("three", False)])
+    assert text.count("<span") == 1
+    assert ">two</span>three" in text

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from aloe.quiet import quiet
+
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 SENTENCES = [
     "Hi there! How was your day? I walked the dog along the river and cooked soup.",
@@ -44,6 +46,7 @@ def save_tiny_model(folder: Path, seed: int = 0, chat_template: str = CHAT_TEMPL
         **{**sizes, **config}, tie_word_embeddings=True, bos_token_id=None, eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id, initializer_range=0.1,
     ))  # fmt: skip
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder

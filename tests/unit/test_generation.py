@@ -1,0 +1,76 @@
+"""A local policy replies as its model would, one conversation at a time, whatever the batches."""
+
+import pytest
+from tiny_model import SENTENCES, save_tiny_model
+
+from aloe.errors import UserError
+from aloe.generation import LocalPolicy
+from aloe.records import Message
+
+CONVERSATIONS = [
+    [Message("user", SENTENCES[0])],
+    [Message("user", "Hi!")],
+    [
+        Message("system", SENTENCES[1]),
+        Message("user", SENTENCES[2]),
+        Message("assistant", "Yes."),
+        Message("user", "No."),
+    ],
+    [Message("user", "Tea?")],
+    [Message("user", SENTENCES[3] + SENTENCES[4])],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_model(tmp_path_factory.mktemp("model"), seed=3)
+
+
+def one_by_one(folder, conversation, n):
+    """The greedy reply without batch, padding or cache, and whether it ended by itself."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    text = "".join(f"<|{m.role}|>{m.content}<|end|>" for m in conversation) + "<|assistant|>"
+    ids, new = tokenizer(text)["input_ids"], []
+    while len(new) < n and tokenizer.eos_token_id not in new:
+        with torch.no_grad():
+            new.append(int(model(torch.tensor([ids + new])).logits[0, -1].argmax()))
+    return tokenizer.decode(new, skip_special_tokens=True).strip(), tokenizer.eos_token_id in new
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_greedy_replies_come_in_order_and_do_not_depend_on_the_batch(folder, batch_size):
+    policy = LocalPolicy(folder, 12, 0.0, batch_size, seed=0)
+    expected = [one_by_one(folder, conversation, 12) for conversation in CONVERSATIONS]
+    assert policy.reply(CONVERSATIONS) == [text for text, _ in expected]
+    assert policy.cut_short == sum(not ended for _, ended in expected)
+    assert len({text for text, _ in expected}) > 1
+    assert policy.reply([]) == []
+
+
+def test_sampling_repeats_with_the_seed_and_leaves_the_global_generator_alone(folder):
+    import torch
+
+    torch.manual_seed(5)
+    undisturbed = torch.rand(1)
+    torch.manual_seed(5)
+    replies = [LocalPolicy(folder, 12, 1.0, 3, seed).reply(CONVERSATIONS) for seed in (0, 0, 1)]
+    assert replies[0] == replies[1] != replies[2]
+    assert torch.equal(torch.rand(1), undisturbed)
+    assert not any("<|" in text for text in replies[0])
+
+
+def test_a_context_without_room_for_the_reply_is_refused(folder):
+    policy = LocalPolicy(folder, 12, 0.0, 2, seed=0)
+    # The model has room for 512 tokens; a conversation is a role token, the text (a token per "%"), an end token and
+    # the assistant's role token: 497 + 3 + 12 is just 512.
+    assert len(policy.reply([[Message("user", "%" * 497)]])) == 1
+    with pytest.raises(UserError, match=r"has 501 tokens.*leaves room for 500"):
+        policy.reply([[Message("user", "Hi!")], [Message("user", "%" * 498)]])
+
+
+def test_a_missing_model_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        LocalPolicy(tmp_path / "none", 12, 0.0, 2, seed=0)
