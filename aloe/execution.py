@@ -46,7 +46,7 @@ def execute(notebook: Path, target: Path, parameters: Mapping[str, str | int | N
             papermill.execute_notebook(
                 notebook, failed, dict(parameters), kernel_name="python3", language="python", cwd=ROOT,
                 stderr_file=sys.stderr, config=Config({"KernelManager": {"transport": "ipc"}}),
-                shutdown_kernel="immediate",
+                shutdown_kernel="immediate", coalesce_streams=True,
             )  # fmt: skip
         except PapermillExecutionError as error:
             raise _explain(error, failed) from None

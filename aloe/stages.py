@@ -22,7 +22,7 @@ NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
     "clients contradictions errors figure_style figures folders journal locks params prices provenance runs show"
-    " strict_yaml talk tree_figure".split()
+    " strict_yaml talk tree_figure calibration_figure quiet training_log".split()
 )
 
 
@@ -53,7 +53,7 @@ _DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "pr
 _DIALOGUE_PROMPTS = tuple(f"repo:aloe/prompts/{role}.txt" for role in _DIALOGUE_ROLES)
 
 STAGES = (
-    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK), ()),
+    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"), ()),
     Stage(
         "02_persona_expansion",
         ("seed", "personas", "roles.persona_writer", "sandbox"),

@@ -48,7 +48,8 @@ def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | No
             path = scope["path"].rstrip("/")
             if path.endswith("/chat/completions"):
                 stats.received += 1
-                stats.answered += await _completion(await _body(receive), send, seed, knobs, latency, faults, attempts)
+                whole = await _completion(await _body(receive), send, seed, knobs, latency, faults, attempts)
+                stats.answered += whole  # not added in one go: others are counted while this one waits
             elif path == "/stats":
                 await _send(send, 200, dataclasses.asdict(stats))
             elif path == "/health":
@@ -78,7 +79,8 @@ async def _completion(
         key = json.dumps([own_seed, messages])
         attempts[key] = attempts.get(key, 0) + 1
         fault = draw_fault(faults, random.Random(f"{seed}|{key}|{attempts[key]}"))
-        if fault in FAULTS and await FAULTS[fault](send):
+        if fault in FAULTS:
+            await FAULTS[fault](send, faults)
             return False
     text = "" if fault == "empty" else complete(messages, seed * 1_000_003 + own_seed, knobs)
     payload = _payload(request, messages, text)

@@ -107,7 +107,7 @@ def subject_of(message: str) -> Subject:
 
 def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
     fields = request.fields
-    replies = (fields["reply_1"], fields["reply_2"])
+    replies = (fields.get("reply_1", ""), fields.get("reply_2", ""))
     message = request.mine[-1] if request.mine else ""
     case = (fields.get("profile", ""), fields.get("personality", ""), message)
     pair = _random(seed, "pair", case, sorted(replies))
@@ -121,7 +121,7 @@ def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Ran
 
 def _judge_alignment(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
     fields = request.fields
-    reply, message = fields["reply"], request.mine[-1] if request.mine else ""
+    reply, message = fields.get("reply", ""), request.mine[-1] if request.mine else ""
     if rng.random() < knobs.effect:
         value = judge.fit(fields.get("profile", ""), fields.get("personality", ""), message, reply)
     else:

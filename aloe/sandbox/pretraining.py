@@ -47,6 +47,8 @@ class Recipe:
     n_dialogues: int = 5000
     n_held_out: int = 200
     n_drills: int = 30_000
+    n_lessons: int = 14_000
+    n_lesson_dialogues: int = 1_200
     repeat_share: float = 0.3
     recall_share: float = 0.3
     drill_told_share: float = 0.75
@@ -82,6 +84,15 @@ def write_drills(recipe: Recipe) -> list[list[dict[str, str]]]:
     short = dataclasses.replace(recipe, max_turns=1, told_share=recipe.drill_told_share)
     total = range(recipe.n_drills)
     return [_drill(short, rare, rng) for _ in tqdm(total, desc="writing drills", mininterval=5)]
+
+
+def write_lessons(recipe: Recipe) -> list[list[dict[str, str]]]:
+    """The second phase: single answers to whole personas (how somebody wants to be answered), and more dialogues."""
+    rng = random.Random(recipe.seed + 2)
+    rare = rare_words(recipe.rare_words)
+    single = dataclasses.replace(recipe, max_turns=1, told_share=1.0)
+    kinds = [single] * recipe.n_lessons + [recipe] * recipe.n_lesson_dialogues
+    return [_dialogue(kind, rare, rng) for kind in tqdm(kinds, desc="writing lessons", mininterval=5)]
 
 
 def _drill(recipe: Recipe, rare: Sequence[str], rng: random.Random) -> list[dict[str, str]]:
@@ -249,7 +260,7 @@ def loss_of(model: Any, rows: Sequence[Row], weight: float) -> Any:
 
 
 def train(model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe) -> None:
-    """Muon for the matrices, AdamW for the rest, with warm-up and cosine decay over the batches of the plan."""
+    """One phase: Muon for the matrices, AdamW for the rest, warm-up and cosine decay over the batches of the plan."""
     import torch
 
     named = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
@@ -295,20 +306,21 @@ def make_base_model(folder: Path = BASE_MODEL, recipe: Recipe | None = None) -> 
     """Write dialogues, train, save; returns the manifest."""
     recipe = recipe or Recipe()
     started = time.monotonic()
-    drills, dialogues = write_drills(recipe), write_dialogues(recipe)
-    digest = hashlib.sha256(json.dumps([drills, dialogues], ensure_ascii=False).encode()).hexdigest()
+    drills, dialogues, lessons = write_drills(recipe), write_dialogues(recipe), write_lessons(recipe)
+    digest = hashlib.sha256(json.dumps([drills, dialogues, lessons], ensure_ascii=False).encode()).hexdigest()
     training, held_out = dialogues[: recipe.n_dialogues], dialogues[recipe.n_dialogues :]
     tokenizer = build_tokenizer([m["content"] for d in [*drills, *training] for m in d], recipe.vocabulary)
     model = build_model(recipe, tokenizer)
-    rows, short = encode(tokenizer, training), encode(tokenizer, drills)
+    rows, short, late = (encode(tokenizer, part) for part in (training, drills, lessons))
     rng = random.Random(recipe.seed)
-    plan = [*batches(short, recipe.batch_tokens, rng), *batches(rows, recipe.batch_tokens, rng)]
-    train(model, plan, recipe)
+    train(model, [*batches(short, recipe.batch_tokens, rng), *batches(rows, recipe.batch_tokens, rng)], recipe)
+    train(model, batches(late, recipe.batch_tokens, random.Random(recipe.seed + 2)), recipe)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifest = {
         "recipe": dataclasses.asdict(recipe), "data_sha256": digest, "parameters": model.num_parameters(),
-        "tokens": sum(len(ids) for ids, _ in [*short, *rows]), "held_out_loss": held_out_losses(model, tokenizer, held_out),
+        "tokens": sum(len(ids) for ids, _ in [*short, *rows, *late]),
+        "held_out_loss": held_out_losses(model, tokenizer, held_out),
         "minutes": round((time.monotonic() - started) / 60, 1),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,8 @@
 
 In: chat messages as the endpoint got them. Out: a `Request`. A role is recognised by the instruction in the prompt,
 never by a header or a name; fields are the texts between tags, with entities turned back. An instruction that no
-rule knows gives the role "other". Knows nothing of how a role answers.
+rule knows gives the role "other". What stands in a field is never taken for an instruction. Knows nothing of how a
+role answers.
 """
 
 import dataclasses
@@ -10,15 +11,16 @@ import html
 import re
 from collections.abc import Sequence
 
-_RULES = (  # the first whose words all stand in the prompt; in the order of how telling they are
+_FIELD = re.compile(r"<(\w+)>\n?(.*?)\n?</\1>", re.S)
+_RULES = (  # the first whose words all stand in the prompt outside its fields; in the order of how telling they are
+    ("plain", ("chatting with this person",)),  # first: its persona stands in no field
     ("writer", ("json array", "examples")),
-    ("preference", ("reply_1", "reply_2")),
+    ("preference", ("<reply_1>", "<reply_2>")),
     ("alignment", ("score:", "<reply>")),
     ("inducer", ("profile:", "personality:", "come out")),
     ("user", ("role-play", "<profile>")),
     ("hinted", ("inferred_profile",)),
     ("plain", ("chatting with a user",)),
-    ("plain", ("chatting with this person",)),
 )
 
 
@@ -42,8 +44,9 @@ def read_request(messages: Sequence[dict[str, str]]) -> Request:
     system = "\n".join(m["content"] for m in messages if m["role"] == "system")
     turns = tuple((m["role"], m["content"]) for m in messages if m["role"] in {"user", "assistant"})
     prompt = system or (turns[0][1] if turns else "")
-    role = next((name for name, marks in _RULES if all(mark in prompt.lower() for mark in marks)), "other")
-    fields = {tag: html.unescape(text.strip()) for tag, text in re.findall(r"<(\w+)>\n?(.*?)\n?</\1>", prompt, re.S)}
+    instruction = _FIELD.sub(r"<\1></\1>", prompt).lower()
+    role = next((name for name, marks in _RULES if all(mark in instruction for mark in marks)), "other")
+    fields = {tag: html.unescape(text.strip()) for tag, text in _FIELD.findall(prompt)}
     if "conversation" in fields:
         body = re.search(r"<conversation>\n?(.*?)\n?</conversation>", prompt, re.S)
         inner = re.findall(r"<(user|assistant)>(.*?)</\1>", body.group(1) if body else "", re.S)

@@ -1,0 +1,100 @@
+"""The text that the base model is pretrained on: what it must not hold (rules 5, 7 and 8 of the sandbox)."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aloe.sandbox import judge, pretraining, user, world
+from aloe.sandbox.language import sentences, words
+
+FOLDER = Path(pretraining.__file__).parent
+LISTS = {name: set(getattr(judge, name)) for name in ("_HEDGES", "_JOKES", "_PURSUITS")}
+"""What the judge looks for by word."""
+
+
+@functools.cache
+def written():
+    """A hundred of everything that pretraining writes, by the name of the function that writes it."""
+    counts = [field.name for field in dataclasses.fields(pretraining.Recipe) if field.name.startswith("n_")]
+    small = dataclasses.replace(pretraining.Recipe(), **{**dict.fromkeys(counts, 100), "n_held_out": 0})
+    writers = {name: item for name, item in vars(pretraining).items() if name.startswith("write_")}
+    return {name: write(small) for name, write in writers.items()}
+
+
+@functools.cache
+def texts():
+    return [message["content"] for dialogues in written().values() for messages in dialogues for message in messages]
+
+
+@functools.cache
+def own_lines():
+    """Every list of texts in the sandbox's own files, with its file."""
+
+    def lists(node):
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, list) and all(isinstance(item, str) for item in node):
+            yield node
+        for child in children:
+            yield from lists(child)
+
+    files = sorted((FOLDER / "world").rglob("*.yaml"))
+    return [(file.name, lines) for file in files for lines in lists(yaml.safe_load(file.read_text(encoding="utf-8")))]
+
+
+def test_no_held_out_word_is_written():
+    held_out = set((FOLDER / "held_out.txt").read_text(encoding="utf-8").split())
+    assert len(held_out) >= 50
+    assert not held_out & {word for text in texts() for word in words(text)}
+
+
+def test_rare_words_are_neither_held_out_nor_words_of_praise_or_abuse():
+    rare = set(pretraining.rare_words(500))
+    assert len(rare) == 500
+    assert not rare & set((FOLDER / "held_out.txt").read_text(encoding="utf-8").split())
+    assert not rare & set(judge.sentiment().lexicon)
+
+
+def test_no_sentence_by_which_a_user_shows_a_trait_is_written():
+    sayings = {" ".join(words(saying)) for trait in world.traits().values() for saying in trait.says}
+    found = {" ".join(words(sentence)) for text in texts() for sentence in sentences(text)}
+    assert not sayings & found
+    assert not user.traits_shown(texts())
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_list_of_the_judge_stands_in_the_pretraining_text(name):
+    """Single words of it do; most of them together would be the list."""
+    assert max(len(LISTS[name] & set(words(text))) for text in texts()) <= len(LISTS[name]) / 4
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_list_of_the_judge_is_a_list_of_the_user_or_the_responder(name):
+    for file, lines in own_lines():
+        assert len(LISTS[name] & set(lines)) <= len(LISTS[name]) / 4, file
+
+
+def test_the_judge_holds_no_sentence_that_is_said_or_written():
+    source = (FOLDER / "judge.py").read_text(encoding="utf-8")
+    said = {line.strip(".!?") for _, lines in own_lines() for line in lines if len(line.split()) >= 3}
+    assert len(said) >= 2000
+    assert not [line for line in said if line in source]
+
+
+def test_the_judge_does_not_read_the_files_of_the_user_and_the_responder():
+    source = (FOLDER / "judge.py").read_text(encoding="utf-8")
+    assert "world.desires" in source
+    for name in ("world.chat", "world.manner", ".says", "import user", "import responder"):
+        assert name not in source, name
+
+
+def test_the_user_and_the_reply_take_turns_and_only_some_are_told_who_they_talk_with():
+    dialogues = written()["write_dialogues"]
+    told = [messages[0]["role"] == "system" for messages in dialogues]
+    assert 0.3 <= sum(told) / len(told) <= 0.8
+    for messages, head in zip(dialogues, told, strict=True):
+        roles = [message["role"] for message in messages[head:]]
+        assert roles == ["user", "assistant"] * (len(roles) // 2)
+        assert roles
