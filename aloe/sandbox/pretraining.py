@@ -302,12 +302,16 @@ def held_out_losses(model: Any, tokenizer: Any, dialogues: Sequence[list[dict[st
     return losses
 
 
+def _digest(dialogues: Any) -> str:
+    return hashlib.sha256(json.dumps(dialogues, ensure_ascii=False).encode()).hexdigest()
+
+
 def make_base_model(folder: Path = BASE_MODEL, recipe: Recipe | None = None) -> dict[str, Any]:
     """Write dialogues, train, save; returns the manifest."""
     recipe = recipe or Recipe()
     started = time.monotonic()
     drills, dialogues, lessons = write_drills(recipe), write_dialogues(recipe), write_lessons(recipe)
-    digest = hashlib.sha256(json.dumps([drills, dialogues, lessons], ensure_ascii=False).encode()).hexdigest()
+    digests = [_digest([drills, dialogues]), _digest(lessons)]
     training, held_out = dialogues[: recipe.n_dialogues], dialogues[recipe.n_dialogues :]
     tokenizer = build_tokenizer([m["content"] for d in [*drills, *training] for m in d], recipe.vocabulary)
     model = build_model(recipe, tokenizer)
@@ -318,7 +322,7 @@ def make_base_model(folder: Path = BASE_MODEL, recipe: Recipe | None = None) -> 
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifest = {
-        "recipe": dataclasses.asdict(recipe), "data_sha256": digest, "parameters": model.num_parameters(),
+        "recipe": dataclasses.asdict(recipe), "data_sha256": digests, "parameters": model.num_parameters(),
         "tokens": sum(len(ids) for ids, _ in [*short, *rows, *late]),
         "held_out_loss": held_out_losses(model, tokenizer, held_out),
         "minutes": round((time.monotonic() - started) / 60, 1),
