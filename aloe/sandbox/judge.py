@@ -4,7 +4,7 @@ In: a persona, the user's last message, a reply. Out: a fit from -1 to 1, and fr
 preference between two replies. The rubric is the paper's three criteria: manner suits the personality, content suits
 the profile, human-like and concise. The judge reads features (length, exclamation marks, questions, hedging words,
 tone by a sentiment lexicon, jokes by meaning, connectives, topic words by stem and embedding). It has no list of the
-user's or the responder's sentences, was fixed before any model was trained, and is never changed to suit a policy.
+user's or the responder's sentences, was fixed before any alignment training, and is never changed to suit a policy.
 """
 
 import functools
