@@ -44,6 +44,9 @@ _TRANSITIVE_ING = set(
     pudding meeting training during""".split()
 )
 
+_PARTICIPLES = {"living", "working", "born", "using"}
+"""Words that end a noun phrase after it, but open one after "her": "her living room"."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
@@ -82,7 +85,7 @@ def read_profile(text: str) -> tuple[str | None, tuple[Fact, ...]]:
     name = named.group(1) if named else opening.group(1) if opening else None
     if name in {"She", "He", "They", "Her", "His", "Their", "The", "This", "It"}:
         name = None
-    counts = {p: len(re.findall(rf"\b{p}\b", text, re.I)) for p in ("she|her", "he|his|him", "they|their")}
+    counts = {p: len(re.findall(rf"\b(?:{p})\b", text, re.I)) for p in ("she|her", "he|his|him", "they|their")}
     gender = max(counts, key=lambda p: counts[p])
     facts = [_fact(part, name, gender) for part in parts if not re.match(r"\w+ name is \S+$", part)]
     return name, tuple(fact for fact in facts if fact is not None)
@@ -133,7 +136,9 @@ def _to_first_person(tokens: list[str], gender: str, plural: bool) -> list[str]:
             out.append("I")
             expect_verb = True
         elif bare in mine and bare in {"her", "his", "their"}:
-            object_case = bare == "her" and (not after or after in STOPS or token.endswith(","))
+            object_case = bare == "her" and (
+                not after or (after in STOPS and after not in _PARTICIPLES) or token.endswith(",")
+            )
             out.append(token.replace(bare, "me" if object_case else "my"))
         elif bare == "him" and "he" in mine:
             out.append(token.replace(bare, "me"))

@@ -132,7 +132,10 @@ def _owned(reply: str) -> list[str]:
     phrases = re.findall(r"\byour ((?:[a-z'’-]+ ?){1,3})", reply.lower())
     heads = []
     for phrase in phrases:
-        before = re.split(r"\b(?:and|or|to|in|on|at|of|for|with|will|would|is|are|can|could)\b", phrase)[0]
+        before = re.split(
+            r"\b(?:and|or|to|in|on|at|of|for|with|will|would|is|are|can|could|may|might|must|should|has|have|does)\b",
+            phrase,
+        )[0]
         heads += [word for word in before.split() if len(word) > 3 and word not in STOPWORDS]
     return heads
 

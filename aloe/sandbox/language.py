@@ -13,7 +13,8 @@ STOPS = set(
     while whenever where after before until during to into onto under over above behind beside between among along
     across through against about around without within of as than twice once most all not if so then now today
     regularly daily weekly again together alone away there here outside inside badly well early late only just even
-    nearly almost living working born using is are was were has have had whenever professionally competitively online
+    nearly almost how throughout up full living working born using is are was were has have had whenever professionally
+    competitively online
     abroad upstairs next""".split()
 )
 """Words at which a noun phrase ends."""

@@ -18,6 +18,7 @@ from aloe.sandbox import meaning
 from aloe.sandbox.language import content_words, sentences, stem, words
 
 DIMENSIONS = ("length", "exclamation", "questions", "hedging", "warmth", "play", "structure")
+_NEGATIONS = {"not", "never", "rarely", "hardly"}
 TRAIT_THRESHOLD = 0.42
 """Lowest cosine at which an unknown trait phrase is taken for a known one: lower pairs were mostly wrong by eye."""
 
@@ -135,7 +136,7 @@ def topic_of(text: str, focus: str | None = None) -> str | None:
     }  # fmt: skip
     verb = _topic_of_verb(text)
     if focus and verb:
-        scores[verb] += 3
+        scores[verb] += 5 if verb == "home" else 3
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] else _topic_by_meaning(focus) if focus else None
 
@@ -190,7 +191,7 @@ def _lexicon() -> dict[str, str]:
 
 def _listed(head: str) -> str | None:
     parts, lexicon = words(head), _lexicon()
-    if {"not", "never", "rarely", "hardly"} & set(parts):
+    if _NEGATIONS & set(parts):
         return None
     return next((lexicon[word] for word in (" ".join(parts), *parts) if word in lexicon), None)
 
@@ -208,9 +209,10 @@ def _descriptions() -> tuple[tuple[str, ...], np.ndarray]:
 @functools.lru_cache(maxsize=50_000)
 def trait_of(phrase: str) -> str | None:
     """The known trait that a phrase such as "Laconic, using few words" or "is always in a hurry" means, or None."""
-    listed = _listed(re.split(r"[,;:]", phrase)[0])
-    if listed is not None:
-        return listed
+    head = re.split(r"[,;:]", phrase)[0]
+    listed = _listed(head)
+    if listed is not None or _NEGATIONS & set(words(head)):
+        return listed  # "not patient" is near "patient" in meaning: rather nothing than the opposite
     names, table = _descriptions()
     similarity = table @ meaning.vector(phrase)
     best = int(np.argmax(similarity))
