@@ -65,8 +65,9 @@ journal: $(READY)  ## what was asked of models in PRESET, and what was paid
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks
 
-base-model: $(READY)  ## pretrain the sandbox's small base model from scratch
-	@$(BIN)/python -m aloe.sandbox.pretraining
+# The settings keep two threads from spinning while they wait, and freed memory from going back to the system.
+base-model: $(READY)  ## pretrain the sandbox's small base model from scratch (about 45 minutes on 2 cores)
+	@OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=2000000000 $(BIN)/python -m aloe.sandbox.pretraining
 
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml, and environment.yml from both
 	@$(BIN)/uv pip compile --quiet --universal --all-extras --upgrade --custom-compile-command "make lock" \

@@ -73,7 +73,7 @@ def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
     found = []
     for name in run.params.benchmark.policies:
         folder = run.model("base" if name == "told" else name)
-        system = told_system if name == "told" else None
+        system = functools.partial(told_system, folder=ROOT / run.params.prompts) if name == "told" else None
         found.append(Entrant(name, fingerprint(folder), functools.partial(load, folder), system))
     return found
 
@@ -188,7 +188,7 @@ def parse_score(text: str) -> int | None:
 
 
 async def _speak(chat: "Chat", persona: Persona, history: Dialogue) -> str:
-    prompt = render(
+    prompt = chat.prompt(
         "user", profile=persona.profile, personality=persona.personality, conversation=conversation(history)
     )
     return (await chat.ask("user", instruct(prompt))).strip()
@@ -197,8 +197,8 @@ async def _speak(chat: "Chat", persona: Persona, history: Dialogue) -> str:
 async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -> int | None:
     persona, reply = transcript.persona, transcript.messages[2 * turn - 1]
     shown = conversation(transcript.messages[: 2 * turn - 1])
-    prompt = render("alignment_judge", profile=persona.profile, personality=persona.personality,
-                    conversation=shown, reply=reply.content)  # fmt: skip
+    prompt = chat.prompt("alignment_judge", profile=persona.profile, personality=persona.personality,
+                         conversation=shown, reply=reply.content)  # fmt: skip
     answer = await ask_parsed(chat, "alignment_judge", instruct(prompt), parse_score, SCORE_FORM, judge=number)
     return answer.parsed
 
@@ -206,7 +206,10 @@ async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -
 def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
     """Where an entrant's transcripts are kept; the name holds a key of all that decides about them."""
     sizes, roles = run.params.benchmark, run.params.roles
-    users = [render("user", profile=p.profile, personality=p.personality, conversation="") for p in personas]
+    users = [
+        render("user", ROOT / run.params.prompts, profile=p.profile, personality=p.personality, conversation="")
+        for p in personas
+    ]
     decides = [
         [dataclasses.asdict(p) for p in personas], users, dataclasses.asdict(roles.user),
         _behind(run.params.endpoints[roles.user.endpoint]), dataclasses.asdict(run.params.sandbox),

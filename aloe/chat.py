@@ -2,8 +2,8 @@
 
 In: a run, the name of a role, messages. Out: the reply as text, kept in the journal before anybody uses it. All
 requests run on one event loop in a thread of its own (so it works inside Jupyter), at most `max_in_flight` at a time
-per endpoint. Only model, messages, temperature, max_tokens and seed are sent. This module does not know prompts, or
-what a reply should look like.
+per endpoint. Only model, messages, temperature, max_tokens and seed are sent. This module does not know what a prompt
+says, or what a reply should look like.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 from aloe.clients import AskError, Client, Reply
 from aloe.journal import Entry, Journal
-from aloe.params import Params, Role
+from aloe.params import ROOT, Params, Role
 from aloe.prices import usd
+from aloe.prompts import render
 from aloe.records import Message
 from aloe.runs import Run
 
@@ -102,6 +103,10 @@ class Chat:
             base_url = client.endpoint.base_url
             self._count(reply, base_url, spec.model)
             return self._journal.put(key, _entry(role, base_url, spec.model, reply, seconds)).reply
+
+    def prompt(self, name: str, **fields: str) -> str:
+        """A prompt of the preset's folder with its fields filled in (`prompts.render`)."""
+        return render(name, ROOT / self._params.prompts, **fields)
 
     def run(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], label: str) -> list[T]:
         """Run jobs that ask, several at a time, and return their results in the order of the jobs.

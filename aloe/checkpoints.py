@@ -2,7 +2,7 @@
 
 In: a folder or the id of a hub, and the preset's `training` section. Out: a model with its tokenizer, from Unsloth
 where there is a CUDA device and it is installed, else from plain transformers + PEFT; safetensors only. On a CPU
-everything is float32. This module does not know what a model is trained on.
+weights are float32. This module does not know what a model is trained on.
 """
 
 import contextlib
@@ -71,6 +71,14 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def computes_bfloat16() -> bool:
+    """Is there a GPU, or a processor with matrix products in bfloat16? Elsewhere they would be slower, not faster."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    return has_cuda() or bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def locate(base_model: str) -> str:

@@ -20,7 +20,7 @@ from aloe.asking import ask_parsed, instruct
 from aloe.chat import AskError
 from aloe.errors import UserError
 from aloe.params import Trees
-from aloe.prompts import conversation, render
+from aloe.prompts import conversation
 from aloe.records import DialogueTree, Message, Persona, Source, Turn
 
 if TYPE_CHECKING:
@@ -164,13 +164,13 @@ async def _hold_turn(
 ) -> Turn:
     """One turn after `history`, still without id and parent."""
     facts = {"profile": persona.profile, "personality": persona.personality}
-    said = await chat.ask("user", instruct(render("user", **facts, conversation=conversation(history))))
+    said = await chat.ask("user", instruct(chat.prompt("user", **facts, conversation=conversation(history))))
     messages = [*history, Message("user", said.strip())]
     induced = await _induce(chat, facts, messages)
-    hint = render("hinted_responder", inferred_profile=induced.profile, inferred_personality=induced.personality)
+    hint = chat.prompt("hinted_responder", inferred_profile=induced.profile, inferred_personality=induced.personality)
     hinted, plain = await asyncio.gather(
         chat.ask("hinted_responder", [Message("system", hint), *messages]),
-        chat.ask("plain_responder", [Message("system", render("plain_responder")), *messages]),
+        chat.ask("plain_responder", [Message("system", chat.prompt("plain_responder")), *messages]),
     )
     hinted, plain = hinted.strip(), plain.strip()
     label, verdicts = await _judge(chat, facts, messages, hinted, plain)
@@ -182,7 +182,7 @@ async def _hold_turn(
 
 
 async def _induce(chat: "Chat", facts: dict[str, str], messages: Sequence[Message]) -> Induced:
-    prompt = render("inducer", **facts, conversation=conversation(messages))
+    prompt = chat.prompt("inducer", **facts, conversation=conversation(messages))
     answer = await ask_parsed(chat, "inducer", instruct(prompt), parse_induced, INDUCED_FORM)
     if answer.parsed is None:
         raise CannotGoOn(f"the inducer's answer is not {INDUCED_FORM}: {answer.text[:80]!r}")
@@ -197,7 +197,7 @@ async def _judge(
         return "tie", (SAME, SAME)
     shown = conversation(messages)
     orders = ((hinted, plain), (plain, hinted))
-    prompts = [render("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders]
+    prompts = [chat.prompt("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders]
     first, second = await asyncio.gather(
         *(ask_parsed(chat, "preference_judge", instruct(p), parse_verdict, VERDICT_FORM) for p in prompts)
     )

@@ -1,15 +1,16 @@
 """What one run is made of: `params/<preset>.yaml` as nested frozen dataclasses.
 
 In: a preset's name or the path of a YAML file, and optionally a seed that replaces the file's. Out: `Params`.
-Every key is required; unknown, missing, mistyped, out-of-range and contradictory values are a `UserError` that
-names file and key. The run is named after the file. This module does not know what the stages do with the values.
+Every key is required, unless the file extends another one; unknown, missing, mistyped, out-of-range and contradictory
+values are a `UserError` that names file and key. The run is named after the file. This module does not know what the
+stages do with the values.
 """
 
 import dataclasses
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from aloe.contradictions import contradiction
@@ -189,12 +190,13 @@ class Benchmark:
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """One run. `name` is the file's name; `simulated` says whether the replies come from the sandbox."""
+    """One run. `name` is the file's name; `simulated` whether replies come from the sandbox; `prompts` is a folder."""
 
     name: str
     description: str
     simulated: bool
     seed: Annotated[int, Range(0, 2**31 - 1)]
+    prompts: str
     endpoints: dict[str, Endpoint]
     roles: Roles
     sandbox: Sandbox
@@ -220,11 +222,38 @@ def load_params(preset: str, seed: int | None = None) -> Params:
         UserError: there is no such preset, or a key of it is wrong (file and key are named).
     """
     path = _locate(preset)
-    data = read_mapping(path)
-    if "name" in data:
-        raise UserError(f"{path}: unknown key `name`; a run is named after its file, so remove the line.")
+    data = _read(path, ())
     if seed is not None:
         data["seed"] = seed
+    return _build(data, path)
+
+
+def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+    """The keys of a preset file: its own over those of the file that it extends, section by section."""
+    own = read_mapping(path)
+    if "name" in own:
+        raise UserError(f"{path}: unknown key `name`; a run is named after its file, so remove the line.")
+    if path in below:
+        raise UserError(f"{path}: `extends` leads back to this file.")
+    parent = own.pop("extends", None)
+    if parent is None:
+        return own
+    if not isinstance(parent, str):
+        raise UserError(f"{path}: `extends` should be a preset's name or the path of a file.")
+    above = _locate(parent)
+    data = _read(above, (*below, path))
+    _build(data, above)
+    return _over(data, own)
+
+
+def _over(below: Any, above: Any) -> Any:
+    """Mappings are merged key by key; everything else, lists too, is replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+
+
+def _build(data: dict[str, Any], path: Path) -> Params:
     params = build(Params, {"name": path.stem, **data}, path)
     problem = contradiction(params)
     if problem:

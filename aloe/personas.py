@@ -19,7 +19,6 @@ from aloe.embedding import Embed, embed
 from aloe.errors import UserError
 from aloe.near_duplicates import Pool
 from aloe.params import Personas
-from aloe.prompts import render
 from aloe.records import Persona
 from aloe.texts import Text, json_strings, text_problem
 
@@ -189,7 +188,7 @@ async def _ask_writer(
 ) -> list[str] | None:
     shown = random.Random(f"{seed}-{kind}-{number}").sample(pool, params.shots)
     examples = "\n".join(f"- {text}" for text in shown)
-    prompt = render(f"persona_{PLURAL[kind]}", examples=examples, count=str(params.batch))
+    prompt = chat.prompt(f"persona_{PLURAL[kind]}", examples=examples, count=str(params.batch))
     form = f"a JSON array of {params.batch} strings"
     return (await ask_parsed(chat, "persona_writer", instruct(prompt), json_strings, form, repeat=number)).parsed
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from aloe.params import ROOT, Params, Role
 from aloe.prices import usd
+from aloe.prompts import prompt_file
 
 CHARACTERS_PER_TOKEN = 3.7  # English chat has about 4 for most tokenizers: the estimate is rather high than low
 # Lengths in characters, as measured in the sandbox; a reply is held to three sentences.
@@ -118,20 +119,21 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     writing = _writer_calls(params)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
-            (writing, _prompt("persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
+            (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
         _role("user", params.roles.user, params, [
-            *((dialogues, _prompt("user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
-            *((talks, _prompt("user") + facts + _shown(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
+            *((dialogues, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
+            *((talks, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
-            (dialogues, _prompt("inducer") + facts + seen, INFERRED) for seen in shown]),
+            (dialogues, _prompt(params, "inducer") + facts + seen, INFERRED) for seen in shown]),
         _role("hinted_responder", params.roles.hinted_responder, params, [
-            (dialogues, _prompt("hinted_responder") + INFERRED + seen, REPLY) for seen in chat]),
+            (dialogues, _prompt(params, "hinted_responder") + INFERRED + seen, REPLY) for seen in chat]),
         _role("plain_responder", params.roles.plain_responder, params, [
-            (dialogues, _prompt("plain_responder") + seen, REPLY) for seen in chat]),
+            (dialogues, _prompt(params, "plain_responder") + seen, REPLY) for seen in chat]),
         _role("preference_judge", params.roles.preference_judge, params, [
-            (2 * dialogues, _prompt("preference_judge") + facts + seen + 2 * REPLY, VERDICT) for seen in shown]),
+            (2 * dialogues, _prompt(params, "preference_judge") + facts + seen + 2 * REPLY, VERDICT)
+            for seen in shown]),
     ]  # fmt: skip
-    question = _prompt("alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
+    question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
     judged = [(talks, question + _shown(turn), VERDICT) for turn in range(bench.n_turns)]
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
 
@@ -201,8 +203,8 @@ def _shown(turns: int) -> float:
     return _history(turns) + 2 * TAGS * turns
 
 
-def _prompt(name: str) -> int:
-    return len((ROOT / "aloe" / "prompts" / f"{name}.txt").read_text(encoding="utf-8"))
+def _prompt(params: Params, name: str) -> int:
+    return len(prompt_file(name, ROOT / params.prompts).read_text(encoding="utf-8"))
 
 
 def _mean_length(path: str) -> float:

@@ -6,6 +6,7 @@ from here. This module does not know weights, scores or files.
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aloe.prompts import render
@@ -43,12 +44,12 @@ class ChatPolicy:
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """One reply per conversation; one without a system message gets the plain responder's."""
-        plain = Message("system", render("plain_responder"))
+        plain = Message("system", self._chat.prompt("plain_responder"))
         asked = [list(c) if c[0].role == "system" else [plain, *c] for c in conversations]
         jobs = [functools.partial(self._chat.ask, self._role, messages) for messages in asked]
         return [text.strip() for text in self._chat.run(jobs, "replies")]
 
 
-def told_system(persona: Persona) -> str:
+def told_system(persona: Persona, folder: Path | None = None) -> str:
     """The system message of a policy that is told the persona (policy `told`)."""
-    return render("told", profile=persona.profile, personality=persona.personality)
+    return render("told", folder, profile=persona.profile, personality=persona.personality)

@@ -1,8 +1,8 @@
-"""Every prompt is a text file in `aloe/prompts/` with named fields such as {profile}.
+"""Every prompt is a text file, by default in `aloe/prompts/`, with named fields such as {profile}.
 
-In: the file's name and a text for each of its fields. Out: the prompt. `&`, `<` and `>` in a text are escaped, so that
-no text can close the tag that it stands in. A field without a text, or a text without a field, is an error. This
-module does not know which prompt belongs to which role.
+In: the file's name, its folder, and a text for each of its fields. Out: the prompt. `&`, `<` and `>` in a text are
+escaped, so that no text can close the tag that it stands in. A field without a text, or a text without a field, is an
+error. This module does not know which prompt belongs to which role.
 """
 
 import string
@@ -41,18 +41,28 @@ def conversation(messages: Iterable[Message]) -> Escaped:
     return Escaped("\n".join(f"<{m.role}>{escape(m.content)}</{m.role}>" for m in messages))
 
 
-def render(name: str, /, **fields: str) -> str:
-    """The prompt `aloe/prompts/<name>.txt` with its fields filled in, without the newline at its end.
+def prompt_file(name: str, folder: Path | None = None) -> Path:
+    """The file `<name>.txt` of a folder (`FOLDER`).
+
+    Raises:
+        UserError: there is no such prompt.
+    """
+    path = (folder or FOLDER) / f"{name}.txt"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt")))
+        raise UserError(f"There is no prompt {path}; there {'are ' + there if there else 'is none in that folder'}.")
+    return path
+
+
+def render(name: str, folder: Path | None = None, /, **fields: str) -> str:
+    """The prompt `<name>.txt` of a folder (`FOLDER`) with its fields filled in, without the newline at its end.
 
     Raises:
         UserError: there is no such prompt, its braces are not plain fields, or it and `fields` do not go together.
     """
-    path = FOLDER / f"{name}.txt"
+    path = prompt_file(name, folder)
     try:
         parts = list(string.Formatter().parse(path.read_text(encoding="utf-8").rstrip("\n")))
-    except FileNotFoundError:
-        there = ", ".join(sorted(file.stem for file in FOLDER.glob("*.txt")))
-        raise UserError(f"There is no prompt {path}; there are {there}.") from None
     except ValueError as error:  # a lone brace, or not UTF-8
         raise UserError(f"{path}: {error}; write {{{{ and }}}} for braces that are no field.") from None
     known = set()

@@ -28,8 +28,9 @@ PLUMBING = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), parts of the repository
-    (`repo:...`), or outputs of earlier stages; `writes` and `metrics` are what must be there when it is done.
+    """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
+    (`prompt:...`), parts of the repository (`repo:...`), or outputs of earlier stages; `writes` and `metrics` are what
+    must be there when it is done.
     """
 
     name: str
@@ -50,14 +51,14 @@ _POLICY = tuple(f"training.{key}" for key in (
     "backend", "base_model", "method", "lora_rank", "lora_alpha", "dtype", "load_in_4bit", "trust_remote_code",
     "max_length"))  # fmt: skip
 _DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "preference_judge")
-_DIALOGUE_PROMPTS = tuple(f"repo:aloe/prompts/{role}.txt" for role in _DIALOGUE_ROLES)
+_DIALOGUE_PROMPTS = tuple(f"prompt:{role}" for role in _DIALOGUE_ROLES)
 
 STAGES = (
     Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"), ()),
     Stage(
         "02_persona_expansion",
         ("seed", "personas", "roles.persona_writer", "sandbox"),
-        (*_SEEDS, *_BENCHMARK, "repo:aloe/prompts/persona_profiles.txt", "repo:aloe/prompts/persona_personalities.txt"),
+        (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities"),
         ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl"),
         ("personas",),
     ),
@@ -86,7 +87,7 @@ STAGES = (
         "06_aloe_benchmark",
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
-         *(f"repo:aloe/prompts/{name}.txt" for name in ("user", "told", "alignment_judge"))),
+         *(f"prompt:{name}" for name in ("user", "told", "alignment_judge"))),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost",),
     ),
@@ -125,6 +126,8 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
             path = ROOT / str(_value(run, rest))
             if path.exists() or rest != "training.base_model":
                 paths.append(path)
+        elif kind == "prompt":
+            paths.append(ROOT / run.params.prompts / f"{rest}.txt")
         else:
             paths.append((ROOT if kind == "repo" else run.root) / rest)
     return paths

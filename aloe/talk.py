@@ -15,7 +15,7 @@ from aloe.asking import ask_parsed, instruct
 from aloe.dialogues import INDUCED_FORM, Induced, parse_induced
 from aloe.errors import UserError
 from aloe.policies import Policy
-from aloe.prompts import conversation, render
+from aloe.prompts import conversation
 from aloe.records import Message, Persona, Transcript
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def talk_with(
 
 def infer(chat: "Chat", persona: Persona, messages: Sequence[Message]) -> Induced | None:
     """What the user of a conversation has let out of their persona; None where the inducer's answer did not parse."""
-    prompt = render(
+    prompt = chat.prompt(
         "inducer", profile=persona.profile, personality=persona.personality, conversation=conversation(messages)
     )
     question = functools.partial(ask_parsed, chat, "inducer", instruct(prompt), parse_induced, INDUCED_FORM)

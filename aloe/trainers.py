@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import Trainable, has_cuda
+from aloe.checkpoints import Trainable, computes_bfloat16, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_lengths
 from aloe.params import Dpo, Sft
@@ -147,7 +147,7 @@ def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows
         "train_sampling_strategy": "sequential",  # the order is ours: `batched_order`
         "gradient_checkpointing": policy.model.num_parameters() > LARGE,
         "use_cpu": not has_cuda(),
-        "bf16": training.dtype == "bfloat16" and has_cuda(),
+        "bf16": training.dtype == "bfloat16" and computes_bfloat16(),
         "logging_steps": max(1, round(steps / LOGGED)),
         "logging_first_step": True,
         "disable_tqdm": True,

@@ -24,6 +24,7 @@ def main() -> int:
         return 2
     import uvicorn
 
+    print(f"The simulated model answers at http://127.0.0.1:{arguments.port}/v1; Ctrl-C stops it.", flush=True)
     app = build_app(Knobs(), arguments.seed, arguments.latency, faults)
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning", access_log=False)
     return 0

