@@ -24,7 +24,7 @@ from aloe.params import ROOT, Endpoint, Role
 from aloe.personas import join
 from aloe.policies import Entrant, Policy, told_system
 from aloe.prompts import conversation, render
-from aloe.provenance import fingerprint
+from aloe.provenance import fingerprint, simulated_model
 from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
 from aloe.runs import Run
 from aloe.texts import Text, load_texts
@@ -222,7 +222,4 @@ def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
 
 def _behind(endpoint: Endpoint) -> str:
     """What answers at an endpoint: its address; of the simulated model, its code."""
-    if not endpoint.in_process:
-        return endpoint.base_url
-    sources = sorted(path for path in (ROOT / "aloe" / "sandbox").rglob("*") if path.suffix in (".py", ".yaml"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return simulated_model(ROOT / "aloe" / "sandbox") if endpoint.in_process else endpoint.base_url

@@ -27,6 +27,7 @@ from aloe.journal import Entry, Journal
 from aloe.params import ROOT, Params, Role
 from aloe.prices import usd
 from aloe.prompts import render
+from aloe.provenance import simulated_model
 from aloe.records import Message
 from aloe.runs import Run
 
@@ -223,9 +224,7 @@ def _mount(params: Params) -> tuple[httpx2.AsyncBaseTransport, str]:
     """The simulated model in this process, and what identifies it: its parameters, and its code as its version."""
     from aloe.sandbox import app
 
-    folder = Path(app.__file__).parent
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml"))
-    version = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    version = simulated_model(Path(app.__file__).parent)
     planted = json.dumps(dataclasses.asdict(params.sandbox))
     return httpx2.ASGITransport(app=app.build_app(params.sandbox, params.seed)), f"sandbox:{version}:{planted}"
 

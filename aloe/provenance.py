@@ -46,6 +46,13 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file_bytes, "sha256").hexdigest()
 
 
+def simulated_model(folder: Path) -> str:
+    """SHA-256 (hex) of what the simulated model's replies follow from: its code and texts, without its base model's."""
+    others = {"lessons.py", "pretraining.py", "__main__.py", "faults.py"}
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.name not in others)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def versions() -> dict[str, str | None]:
     """The version of Python and of each library that decides about results; None where it is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
