@@ -1,4 +1,4 @@
-"""The shipped base model: what DESIGN's rule 5 promises, on personas in words that it was pretrained on."""
+"""The shipped base model: what DESIGN's rule 5 promises, on personas like those of its text and on the benchmark's."""
 
 import json
 import random
@@ -7,18 +7,28 @@ import numpy as np
 import pytest
 
 from aloe.generation import LocalPolicy
+from aloe.params import ROOT
 from aloe.records import Message
 from aloe.sandbox import judge, user, writer
 from aloe.sandbox.pretraining import BASE_MODEL
+from aloe.texts import load_texts
 
 N_TURNS = 4
 
 
-@pytest.fixture(scope="module")
-def levels():
+def _personas(source):
+    """Six profiles and five personalities: of the sandbox's writer, or of the benchmark."""
+    if source == "writer":
+        rng = random.Random(5)
+        return writer.write_profiles([], 6, rng), writer.write_personalities([], 5, rng)
+    files = [ROOT / "aloe" / "data" / f"benchmark_{kind}.jsonl" for kind in ("profiles", "personalities")]
+    return [[text.text for text in load_texts(file, n)][:n] for file, n in zip(files, (6, 5), strict=True)]
+
+
+@pytest.fixture(scope="module", params=["writer", "benchmark"])
+def levels(request):
     """Mean judged level by turn of the untold and of the told base model. Shape: (N_TURNS,) each."""
-    rng = random.Random(5)
-    profiles, personalities = writer.write_profiles([], 6, rng), writer.write_personalities([], 5, rng)
+    profiles, personalities = _personas(request.param)
     cases = [(profile, personality) for profile in profiles for personality in personalities]
     policy = LocalPolicy(BASE_MODEL, 96, 0.0, 30, 0)
     return {told: _converse(policy, cases, told) for told in (False, True)}
@@ -41,7 +51,7 @@ def _converse(policy, cases, told):
 
 
 def test_told_it_scores_well_above_untold(levels):
-    assert levels[True].mean() >= levels[False].mean() + 0.8
+    assert levels[True].mean() >= levels[False].mean() + 1.0
 
 
 def test_untold_it_stays_off_the_floor_and_does_not_climb(levels):
