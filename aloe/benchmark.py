@@ -211,7 +211,7 @@ def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
         for p in personas
     ]
     decides = [
-        [dataclasses.asdict(p) for p in personas], users, dataclasses.asdict(roles.user),
+        [dataclasses.asdict(p) for p in personas], users, roles.user.decides(),
         _behind(run.params.endpoints[roles.user.endpoint]), dataclasses.asdict(run.params.sandbox),
         entrant.fingerprint, [entrant.system(p) if entrant.system else None for p in personas],
         sizes.n_turns, sizes.max_new_tokens, sizes.temperature, sizes.batch_size, run.params.seed,

@@ -25,32 +25,16 @@ from tqdm import tqdm
 from aloe.clients import AskError, Client, Reply
 from aloe.journal import Entry, Journal
 from aloe.params import ROOT, Params, Role
-from aloe.prices import usd
 from aloe.prompts import render
 from aloe.provenance import simulated_model
 from aloe.records import Message
 from aloe.runs import Run
+from aloe.spending import Spending, Usage
 
 __all__ = ["AskError", "Chat", "Usage", "open_chat"]
 T = TypeVar("T")
 _REPEAT_STEP = 1_000_003  # request seed = run seed + this * repeat
 _STARTED_PER_SLOT = 4  # jobs under way per request slot: enough to keep the slots full, few enough for memory
-
-
-@dataclasses.dataclass
-class Usage:
-    """What a chat has asked since it was opened.
-
-    `calls` went to an endpoint, `cached_calls` were answered by the journal. `usd` is None where a price is not
-    known, and 0.0 for the simulated model. `seconds` is the time spent in `run`.
-    """
-
-    calls: int = 0
-    cached_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float | None = 0.0
-    seconds: float = 0.0
 
 
 class Chat:
@@ -59,7 +43,8 @@ class Chat:
     def __init__(self, params: Params, journal: Journal, transports: Mapping[str, httpx2.AsyncBaseTransport],
                  identities: Mapping[str, str]) -> None:  # fmt: skip
         """Start the event loop; nothing is sent yet. `open_chat` is the way to get a `Chat`."""
-        self.usage = Usage()
+        self._spending = Spending(params.budget_usd, params.budget_calls, journal.summary())
+        self.usage: Usage = self._spending.usage
         self._params, self._journal, self._transports, self._identities = params, journal, transports, identities
         self._clients: dict[str, Client] = {}
         self._slots = {name: asyncio.Semaphore(e.max_in_flight) for name, e in params.endpoints.items()}
@@ -78,7 +63,7 @@ class Chat:
             judge: which of the `alignment_judge` models, counted from 0.
 
         Raises:
-            UserError: the endpoint refuses the key or the model.
+            UserError: the endpoint refuses the key or the model, or is down; or the budget is used up.
             AskError: no reply could be had.
         """
         spec = self._role(role, judge)
@@ -87,7 +72,7 @@ class Chat:
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": spec.temperature,
             "max_tokens": spec.max_tokens,
-            "seed": self._params.seed + _REPEAT_STEP * repeat,
+            "seed": (self._params.seed if spec.seed is None else spec.seed) + _REPEAT_STEP * repeat,
         }
         identity = self._identities[spec.endpoint]
         key = hashlib.sha256(json.dumps([identity, request, repeat], ensure_ascii=False).encode()).hexdigest()
@@ -99,10 +84,9 @@ class Chat:
             client = self._client(spec.endpoint)
             async with self._slots[spec.endpoint]:
                 begun = time.perf_counter()
-                reply = await client.ask(request)
+                base_url = client.endpoint.base_url
+                reply = await client.ask(request, self._spending.meter(base_url, request))
                 seconds = time.perf_counter() - begun
-            base_url = client.endpoint.base_url
-            self._count(reply, base_url, spec.model)
             return self._journal.put(key, _entry(role, base_url, spec.model, reply, seconds)).reply
 
     def prompt(self, name: str, **fields: str) -> str:
@@ -112,7 +96,8 @@ class Chat:
     def run(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], label: str) -> list[T]:
         """Run jobs that ask, several at a time, and return their results in the order of the jobs.
 
-        Call it from any thread but not from inside a job. A progress bar with the remaining time goes to stderr.
+        Call it from any thread but not from inside a job. A progress bar with the remaining time, the USD spent in the
+        run and those expected at the end of the bar goes to stderr.
         Ctrl-C, or the first job that raises, cancels the others; replies that came in are in the journal.
         """
         results: list[Any] = [None] * len(jobs)
@@ -131,10 +116,10 @@ class Chat:
                 for _ in range(min(slots * _STARTED_PER_SLOT, len(jobs))):
                     group.create_task(work(queue))
 
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), self._spending.usd
         try:
             with tqdm(total=len(jobs), desc=label, file=sys.stderr, mininterval=0.5, dynamic_ncols=True) as bar:
-                self._wait(all_jobs(), lambda: bar.update(done - bar.n))
+                self._wait(all_jobs(), lambda: self._show(bar, done, before))
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
@@ -181,6 +166,10 @@ class Chat:
             raise
         future.result()
 
+    def _show(self, bar: "tqdm[Any]", done: int, before: float | None) -> None:
+        bar.set_postfix_str(self._spending.shown(before, done / bar.total if bar.total else 1.0), refresh=False)
+        bar.update(done - bar.n)
+
     def _client(self, name: str) -> Client:
         if name not in self._clients:
             self._clients[name] = Client(name, self._params.endpoints[name], self._transports.get(name))
@@ -189,14 +178,6 @@ class Chat:
     def _role(self, role: str, judge: int) -> Role:
         spec = getattr(self._params.roles, role)
         return spec if isinstance(spec, Role) else spec[judge]
-
-    def _count(self, reply: Reply, base_url: str, model: str) -> None:
-        usage = self.usage
-        usage.calls += 1
-        usage.prompt_tokens += reply.prompt_tokens or 0
-        usage.completion_tokens += reply.completion_tokens or 0
-        cost = usd(base_url, model, reply.prompt_tokens, reply.completion_tokens)
-        usage.usd = None if usage.usd is None or cost is None else usage.usd + cost
 
 
 def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None) -> Chat:

@@ -3,19 +3,23 @@
 In: `Params`. Out: the first contradiction as a sentence that names the keys, or None. Nothing is read or changed.
 """
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from aloe.families import families, roles, self_judging
+from aloe.prices import usd
+
 if TYPE_CHECKING:
-    from aloe.params import Endpoint, Params, Role
+    from aloe.params import Endpoint, Params
 
 
 def contradiction(params: "Params") -> str | None:
     """The first thing in `params` that cannot work, as a sentence without the file's name; None if there is none."""
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
-    problems += [_role_problem(params), _split_problem(params), _tree_problem(params), _training_problem(params)]
+    problems += [_role_problem(params)]  # the next ones need every role's endpoint
+    checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem)
+    problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
 
@@ -27,23 +31,50 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
         return f"{key}.base_url` should be `sandbox:` or start with https:// or http://127.0.0.1."
     if url.username or url.password or url.query:
         return f"{key}.base_url` holds a user, a password or a query; keys come from the environment only."
-    if url.scheme == "http" and not endpoint.loopback:
-        return f"{key}.base_url` is plain http to another machine; use https, or a tunnel to 127.0.0.1."
+    if url.scheme == "http" and not endpoint.loopback and not endpoint.allow_http:
+        return (
+            f"{key}.base_url` is plain http to another machine, which everybody between can read, the key too; use "
+            f"https or a tunnel to 127.0.0.1, or say `allow_http: true`."
+        )
     return None
 
 
 def _role_problem(params: "Params") -> str | None:
-    judges = params.roles.alignment_judge
-    used: dict[str, Role] = {f"alignment_judge[{number}]": judge for number, judge in enumerate(judges)}
-    for field in dataclasses.fields(params.roles):
-        if field.name != "alignment_judge":
-            used[field.name] = getattr(params.roles, field.name)
-    for name, role in used.items():
+    for name, role in roles(params).items():
         if role.endpoint not in params.endpoints:
             known = ", ".join(params.endpoints)
             return f"`roles.{name}.endpoint` is {role.endpoint!r}, but `endpoints` holds only {known}."
         if params.endpoints[role.endpoint].in_process and not params.simulated:
             return f"`simulated` is false, but `roles.{name}` is answered by the sandbox; set it to true."
+    return None
+
+
+def _family_problem(params: "Params") -> str | None:
+    known, used = families(params), roles(params)
+    for name, family in known.items():
+        if family is None and not params.simulated:
+            return (
+                f"`roles.{name}.family` is missing: the price list does not know {used[name].model!r}, so say of which "
+                f"family of models it is, such as llama."
+            )
+    own = self_judging(params)
+    if own and not params.allow_self_judging:
+        return (
+            f"`roles.{own[0]}` is of the family {known[own[0]]!r}, as is a responder that it judges, and models favour "
+            f"their own; take another judge, or say `allow_self_judging: true`, and why."
+        )
+    return None
+
+
+def _budget_problem(params: "Params") -> str | None:
+    if params.budget_usd is None:
+        return None
+    for name, role in roles(params).items():
+        if usd(params.endpoints[role.endpoint].base_url, role.model, 0, 0) is None:
+            return (
+                f"`budget_usd` cannot be kept to: the price of {role.model!r} (`roles.{name}`) is not known. Set it to "
+                f"null and take `budget_calls`, or add the price to aloe/data/prices.yaml."
+            )
     return None
 
 

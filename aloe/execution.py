@@ -87,7 +87,7 @@ def _tags(cell: Mapping[str, Any]) -> list[str]:
 
 def _explain(error: Any, failed: Path) -> Exception:
     """Turn papermill's error into ours by the name of the exception in the kernel."""
-    if error.ename == "UserError":
+    if error.ename in ("UserError", "AskError"):
         return UserError(str(error.evalue))
     if "[Errno 28]" in str(error.evalue):
         return UserError(f"The disk that holds {failed.parent} is full; free some space and run again.")

@@ -1,9 +1,9 @@
 """What one run is made of: `params/<preset>.yaml` as nested frozen dataclasses.
 
 In: a preset's name or the path of a YAML file, and optionally a seed that replaces the file's. Out: `Params`.
-Every key is required, unless the file extends another one; unknown, missing, mistyped, out-of-range and contradictory
-values are a `UserError` that names file and key. The run is named after the file. This module does not know what the
-stages do with the values.
+Every key that has no default here is required, unless the file extends another one; unknown, missing, mistyped,
+out-of-range and contradictory values are a `UserError` that names file and key. The run is named after the file. This
+module does not know what the stages do with the values.
 """
 
 import dataclasses
@@ -31,13 +31,20 @@ Temperature = Annotated[float, Range(0, 2)]
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """An OpenAI-compatible server. Times in seconds; `sandbox:` is the simulated model, mounted in this process."""
+    """An OpenAI-compatible server. Times in seconds; `sandbox:` is the simulated model, mounted in this process.
+
+    `max_retries`: how often a request is sent again that was not answered, or answered with nothing. The limits per
+    minute hold for all requests to it together; `allow_http` permits plain http to another machine.
+    """
 
     base_url: str
     api_key_env: str | None
     max_in_flight: Count
     timeout_s: Positive
     max_retries: Annotated[int, Range(0)]
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    allow_http: bool = False
 
     @property
     def in_process(self) -> bool:
@@ -56,12 +63,22 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """Who answers in a role, and with which sampling. `max_tokens` is the longest reply."""
+    """Who answers in a role, and with which sampling. `max_tokens` is the longest reply.
+
+    `seed` replaces the run's in what is sent. `family` is the model's, for a model that the price list does not know.
+    """
 
     endpoint: str
     model: str
     temperature: Temperature
     max_tokens: Count
+    seed: Annotated[int, Range(0, 2**31 - 1)] | None = None
+    family: str | None = None
+
+    def decides(self) -> dict[str, Any]:
+        """What decides about the role's replies; its seed only where it has one of its own, its family never."""
+        values = dataclasses.asdict(self)
+        return {key: values[key] for key in values if key != "family" and not (key == "seed" and self.seed is None)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +207,11 @@ class Benchmark:
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """One run. `name` is the file's name; `simulated` whether replies come from the sandbox; `prompts` is a folder."""
+    """One run. `name` is the file's name; `simulated` whether replies come from the sandbox; `prompts` is a folder.
+
+    The run stops before it costs more than `budget_usd` or makes more than `budget_calls` calls, those of its journal
+    counted. `allow_self_judging` lets a model judge replies of its own family.
+    """
 
     name: str
     description: str
@@ -204,6 +225,9 @@ class Params:
     trees: Trees
     training: Training
     benchmark: Benchmark
+    budget_usd: Positive | None = None
+    budget_calls: Count | None = None
+    allow_self_judging: bool = False
 
 
 def presets() -> list[str]:

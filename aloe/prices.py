@@ -1,4 +1,4 @@
-"""What a call costs, from `aloe/data/prices.yaml`.
+"""What a call costs, and of which family a model is, from `aloe/data/prices.yaml`.
 
 In: an endpoint's base_url, a model, numbers of tokens. Out: USD, 0.0 for the simulated model, None where the price or
 a number of tokens is not known. Nothing is guessed. This module does not know roles or budgets.
@@ -25,6 +25,16 @@ def usd(base_url: str, model: str, prompt_tokens: int | None, completion_tokens:
     if price is None or prompt_tokens is None or completion_tokens is None:
         return None
     return float(prompt_tokens * price["prompt"] + completion_tokens * price["completion"]) / 1e6
+
+
+def family(base_url: str, model: str) -> str | None:
+    """The family of a listed model; None if it is not listed.
+
+    >>> family("https://api.openai.com/v1", "gpt-4o-mini")
+    'gpt'
+    """
+    listed = _prices().get(base_url.rstrip("/"), {}).get(model)
+    return None if listed is None else str(listed["family"])
 
 
 @functools.cache

@@ -21,8 +21,8 @@ from aloe.runs import Run
 NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
-    "clients contradictions errors figure_style figures folders journal locks params prices provenance runs show"
-    " strict_yaml talk tree_figure calibration_figure quiet training_log".split()
+    "clients contradictions errors families figure_style figures folders journal locks pace params prices provenance"
+    " runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log".split()
 )
 
 
@@ -189,7 +189,7 @@ def _value(run: Run, key: str) -> Any:
         value = getattr(value, part)
     if key.startswith("roles."):
         roles = value if isinstance(value, tuple) else (value,)
-        return [[run.params.endpoints[role.endpoint].base_url, dataclasses.asdict(role)] for role in roles]
+        return [[run.params.endpoints[role.endpoint].base_url, role.decides()] for role in roles]
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -2,7 +2,8 @@
 
 In: a YAML file and a dataclass whose numbers may carry a range (`Annotated[float, Range(0, 1)]`). Out: an instance.
 Refused: invalid YAML (with its line), a key given twice, unknown and missing keys, values of
-another type or out of range. There are no defaults. This module does not know what the keys mean.
+another type or out of range. A key may be left out only where its field has a default: a limit or a permission that
+nobody need give. This module does not know what the keys mean.
 """
 
 import dataclasses
@@ -99,7 +100,7 @@ def _convert(kind: Any, data: Any, key: str, path: Path) -> Any:
         if data not in arguments:
             raise UserError(f"{path}: `{key}` should be one of {', '.join(arguments)}; got {_shown(data)}.")
         return data
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return None if data is None else _convert(arguments[0], data, key, path)
     if origin is Annotated:
         value = _convert(arguments[0], data, key, path)
@@ -119,10 +120,12 @@ def _convert_record(kind: type, data: Any, key: str, path: Path) -> Any:
             close = difflib.get_close_matches(str(name), [known for known in hints if known not in data], 1)
             meant = f"did you mean `{prefix}{close[0]}`?" if close else f"{where} takes {', '.join(hints)}."
             raise UserError(f"{path}: unknown key `{prefix}{name}`; {meant}")
-    missing = [name for name in hints if name not in data]
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+    missing = [name for name in hints if name not in data and name not in optional]
     if missing:
         raise UserError(f"{path}: key `{prefix}{missing[0]}` is missing; there are no defaults, so add it.")
-    return kind(**{name: _convert(hint, data[name], prefix + name, path) for name, hint in hints.items()})
+    given = {name: hint for name, hint in hints.items() if name in data}
+    return kind(**{name: _convert(hint, data[name], prefix + name, path) for name, hint in given.items()})
 
 
 def _convert_scalar(kind: type[Any], data: Any, key: str, path: Path) -> Any:

@@ -1,8 +1,10 @@
 """Chat and journal: what is sent, what is kept, and what happens when an endpoint does not do its part."""
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 import signal
@@ -11,10 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import httpx2
 import pytest
 
+from aloe import pace, spending
 from aloe.chat import AskError, open_chat
 from aloe.errors import UserError
 from aloe.journal import Entry, Journal
@@ -29,7 +33,10 @@ ENTRY = Entry("user", "sandbox:", "simulated", "hi", "stop", 3, 4, 0.5)
 
 
 class Server:
-    """An endpoint in this process: `answers` gives (status, body) or an exception for each request in turn."""
+    """An endpoint in this process: `answers` gives (status, body) or an exception for each request in turn.
+
+    A third part of an answer is its headers, in place of those that ask for a retry at once.
+    """
 
     def __init__(self, *answers):
         self.answers, self.requests, self.headers = list(answers), [], []
@@ -50,9 +57,10 @@ class Server:
         answer = self.answers.pop(0) if self.answers else completion(f"reply {number}")
         if isinstance(answer, Exception):
             raise answer
-        status, content = answer
+        status, content, *own = answer
         content = content if isinstance(content, bytes) else json.dumps(content).encode()
-        headers = [(b"content-type", b"application/json"), (b"retry-after-ms", b"1")]
+        own = own[0] if own else {"retry-after-ms": "1"}
+        headers = [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in own.items())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -79,6 +87,11 @@ def at(run, **changes):
     """The run with another endpoint."""
     endpoint = dataclasses.replace(run.params.endpoints["simulated"], **changes)
     return dataclasses.replace(run, params=dataclasses.replace(run.params, endpoints={"simulated": endpoint}))
+
+
+def with_budget(run, usd=None, calls=None):
+    """The run with caps."""
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, budget_usd=usd, budget_calls=calls))
 
 
 @pytest.fixture
@@ -114,6 +127,15 @@ def test_only_five_fields_are_sent_and_a_repeat_has_its_own_seed(run, opened):
     assert server.requests[1]["seed"] == 5 + 2 * 1_000_003
 
 
+def test_a_role_with_a_seed_of_its_own_sends_that(run, opened):
+    server = Server()
+    user = dataclasses.replace(run.params.roles.user, seed=77)
+    roles = dataclasses.replace(run.params.roles, user=user)
+    chat = opened(dataclasses.replace(run, params=dataclasses.replace(run.params, roles=roles)), server)
+    chat.run([lambda: chat.ask("user", HELLO, repeat=1), lambda: chat.ask("inducer", HELLO)], "x")
+    assert sorted(request["seed"] for request in server.requests) == [5, 77 + 1_000_003]
+
+
 def test_a_reply_once_had_comes_from_the_journal_ever_after(run, opened):
     first = Server()
     chat = opened(run, first)
@@ -124,6 +146,16 @@ def test_a_reply_once_had_comes_from_the_journal_ever_after(run, opened):
     assert ask(again, "a") == ["reply 1"]
     assert (len(first.requests), len(second.requests)) == (1, 0)
     assert (again.usage.calls, again.usage.cached_calls) == (0, 1)
+
+
+def test_the_key_of_a_request_stays_what_it_was_so_that_old_journals_are_found(run, opened):
+    chat = opened(at(run, base_url="https://example.org/v1"), Server())
+    ask(chat, "a")
+    request = {"model": "simulated", "messages": [{"role": "user", "content": "a"}], "temperature": 0.8,
+               "max_tokens": 256, "seed": 5}  # fmt: skip
+    key = hashlib.sha256(json.dumps(["https://example.org/v1", request, 0], ensure_ascii=False).encode()).hexdigest()
+    with Journal(run.journal) as journal:
+        assert journal.get(key).reply == "reply 1"
 
 
 def test_whatever_changes_the_reply_changes_the_request(run, opened):
@@ -194,9 +226,91 @@ def test_an_empty_or_unreadable_reply_is_asked_for_again_within_bounds(run, open
     chat = opened(run, server)
     assert ask(chat, "a") == ["reply 2"]
     server.answers = [useless] * 50
-    with pytest.raises(AskError, match="4 times over"):
+    with pytest.raises(AskError, match="2 times over"):
         ask(chat, "b")
-    assert len(server.requests) == 2 + 4
+    assert len(server.requests) == 2 + 2
+    assert all(request == server.requests[2] for request in server.requests[2:])  # sent again unchanged
+
+
+def test_transport_faults_and_empty_replies_have_one_bound_together(run, opened):
+    server = Server(failure(500, "a"), completion(""), httpx2.ReadError("b"), failure(429, "c"))
+    assert ask(opened(at(run, max_retries=4), server), "a") == ["reply 5"]
+    assert server.requests == [server.requests[0]] * 5
+    with pytest.raises(AskError, match=r"did not answer model 'simulated' in 3 tries: .*d"):
+        ask(opened(at(run, max_retries=2), Server(*[failure(503, "d")] * 9)), "b")
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (completion("half a", "content_filter"), "a content filter stopped it"),
+        (completion(None, "content_filter"), "a content filter stopped it"),
+        ((200, {"choices": [{"message": {"content": None, "refusal": "I will not."}}]}), "it refused: I will not."),
+    ],
+)
+def test_what_a_filter_or_the_model_holds_back_is_not_asked_for_again(run, opened, answer, said):
+    server = Server(answer)
+    with pytest.raises(AskError, match=said):
+        ask(opened(run, server), "a")
+    assert len(server.requests) == 1
+
+
+def test_a_long_pause_is_waited_for_by_everybody_and_told(run, opened, monkeypatch, caplog):
+    monkeypatch.setattr(pace, "ANNOUNCED_PAUSE", 0.5)
+    server = Server((429, {}, {"retry-after": "1"}))
+    begun = time.monotonic()
+    chat = opened(at(run, max_in_flight=1), server)
+    assert ask(chat, "a", "b") == ["reply 2", "reply 3"]
+    assert 1 <= time.monotonic() - begun < 5
+    assert "Endpoint 'simulated' asks to wait 1 s" in caplog.text
+
+
+def test_a_pause_that_is_too_long_ends_the_run_with_a_sentence(run, opened):
+    server = Server((429, {}, {"retry-after": "7200"}))
+    with pytest.raises(UserError, match="asks to wait 120 minutes") as error:
+        ask(opened(run, server), "a")
+    assert not isinstance(error.value, AskError)
+    assert len(server.requests) == 1
+
+
+def test_an_endpoint_that_fails_three_requests_in_a_row_is_down(run, opened):
+    server = Server(*[failure(500, "oops")] * 9)
+    chat = opened(at(run, max_retries=0), server)
+    for text in ("a", "b"):
+        with pytest.raises(AskError):
+            ask(chat, text)
+    with pytest.raises(UserError, match="3 requests in a row; everything had so far is kept") as error:
+        ask(chat, "c")
+    assert not isinstance(error.value, AskError)
+
+
+def test_limits_per_minute_hold_for_an_endpoint(run, opened):
+    chat = opened(at(run, requests_per_minute=600, tokens_per_minute=None), Server())
+    begun = time.monotonic()
+    ask(chat, *(str(number) for number in range(14)))  # 10 at once, the other four at 9.8 a second
+    assert time.monotonic() - begun > 0.4
+
+
+def test_a_budget_stops_a_run_before_it_is_passed_and_a_higher_one_goes_on(run, opened):
+    texts = [str(number) for number in range(10)]
+    first = Server()
+    with pytest.raises(
+        UserError, match=r"budget of 4 calls is used up: 4 are made\. Everything .* raise `budget_calls`"
+    ):
+        ask(opened(with_budget(run, calls=4), first), *texts)
+    second = Server()
+    assert len(ask(opened(with_budget(run, calls=10), second), *texts)) == 10
+    assert (len(first.requests), len(second.requests)) == (4, 6)
+
+
+def test_a_budget_in_usd_counts_what_an_earlier_session_paid(run, opened, monkeypatch):
+    monkeypatch.setattr(spending, "usd", lambda _, model, prompt, reply: (prompt + reply) / 1000)
+    server = Server()  # an answer has 1,100 tokens: 1.10 USD; a call may cost up to 0.012 + 0.256
+    paid = with_budget(at(run, max_in_flight=1), usd=3.5)
+    ask(opened(paid, server), "a", "b")
+    with pytest.raises(UserError, match=r"budget of 3\.50 USD .* 3\.3000 USD are spent"):
+        ask(opened(paid, server), "c", "d")
+    assert len(server.requests) == 3
 
 
 def test_a_reply_that_was_cut_off_is_taken_and_counted(run, opened):
@@ -239,6 +353,25 @@ def test_money_run_out_is_said_so(run, opened):
 def test_a_request_that_is_refused_for_another_reason_is_one_reply_that_cannot_be_had(run, opened):
     with pytest.raises(AskError, match="content policy"):
         ask(opened(run, Server(failure(400, "content policy"))), "a")
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500])
+def test_a_server_that_echoes_what_it_got_shows_the_key_to_nobody(run, opened, monkeypatch, caplog, capfd, status):
+    monkeypatch.setenv("MY_KEY", KEY)
+    echoed = f"you sent Authorization: Bearer {KEY}, or {KEY}!"
+    answer = completion(echoed) if status == 200 else failure(status, echoed)
+    chat = opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY"), Server(*[answer] * 9))
+    with caplog.at_level("DEBUG"), contextlib.suppress(UserError):
+        ask(chat, "a")
+    chat.close()
+    try:
+        ask(opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY", max_retries=0),
+                   Server(*[answer] * 9)), "b")  # fmt: skip
+    except UserError:
+        assert KEY not in traceback.format_exc()
+    assert KEY not in caplog.text
+    assert KEY not in "".join(capfd.readouterr())
+    assert all(KEY.encode() not in path.read_bytes() for path in run.journal.parent.iterdir())
 
 
 def test_the_key_is_nowhere_in_the_journal(run, opened, monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from aloe.errors import UserError
-from aloe.params import PRESETS, load_params, presets
+from aloe.families import families, self_judging
+from aloe.params import PRESETS, Endpoint, Params, load_params, presets
 
 SMOKE = (PRESETS / "smoke.yaml").read_text(encoding="utf-8")
 
@@ -83,6 +84,79 @@ def test_extending_goes_over_several_files_and_never_in_a_circle(extending, refu
 )
 def test_a_wrong_key_of_an_extending_preset_is_named(refusal, text, said):
     assert said in refusal(text=text)
+
+
+REAL = """
+extends: paper-llama3-8b
+description: Real models
+allow_self_judging: false
+endpoints:
+  openai: {requests_per_minute: 500, tokens_per_minute: 30000}
+  mine: {base_url: "http://10.0.0.5/v1", api_key_env: null, max_in_flight: 4, timeout_s: 9.0, max_retries: 2, ALLOWED}
+roles:
+  preference_judge: {endpoint: mine, model: my-judge, FAMILY}
+  alignment_judge: [{endpoint: mine, model: my-judge, temperature: 0.0, max_tokens: 16, FAMILY}]
+"""
+
+
+def real(allowed="allow_http: true", family="family: llama"):
+    """A preset whose judges are an unlisted model on another machine."""
+    return REAL.replace("ALLOWED", allowed).replace("FAMILY", family)
+
+
+def test_a_model_of_another_family_may_judge_and_a_machine_nearby_be_asked_in_plain_http(extending):
+    params = load_params(extending(real()))
+    assert params.endpoints["openai"].tokens_per_minute == 30_000
+    assert params.endpoints["mine"].requests_per_minute is None
+    assert set(families(params).values()) == {"gpt", "llama"}
+    assert families(params)["alignment_judge[0]"] == "llama"
+    assert self_judging(params) == []
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (real(allowed="allow_http: false"), "say `allow_http: true`"),
+        (real(family="seed: 1"), "`roles.preference_judge.family` is missing: the price list does not know 'my-judge'"),
+        (real(family="family: GPT"), "`roles.preference_judge` is of the family 'gpt', as is a responder"),
+        ("extends: paper-llama3-8b\nallow_self_judging: false\n", "say `allow_self_judging: true`, and why"),
+        (real() + "budget_usd: 10\n", "the price of 'my-judge' (`roles.preference_judge`) is not known"),
+    ],
+)
+def test_families_and_budgets_that_cannot_hold_are_refused(refusal, text, said):
+    assert said in refusal(text=text)
+
+
+def test_the_sandbox_is_marked_simulated_and_judges_itself():
+    params = load_params("sandbox")
+    assert set(families(params).values()) == {"simulated"}
+    assert (self_judging(params), params.allow_self_judging) == ([], False)
+    assert self_judging(load_params("paper-llama3-8b")) == ["preference_judge", "alignment_judge[0]"]
+
+
+def test_a_simulated_preset_may_ask_the_served_sandbox_without_naming_a_family(extending):
+    path = extending('extends: smoke\nendpoints: {simulated: {base_url: "http://127.0.0.1:8000/v1"}}\n')
+    assert set(families(load_params(path)).values()) == {"simulated"}
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_every_shipped_preset_says_every_key_but_those_of_a_single_model(preset):
+    def missing(kind, data):
+        keys = [field.name for field in dataclasses.fields(kind) if field.name not in data]
+        return [key for key in keys if key not in ("name", "seed", "family")]
+
+    data = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text(encoding="utf-8"))
+    if "extends" in data:
+        pytest.skip("what it leaves out is in the file that it extends")
+    assert missing(Params, data) == []
+    assert all(missing(Endpoint, endpoint) == [] for endpoint in data["endpoints"].values())
+
+
+def test_a_seed_or_family_of_its_own_changes_what_decides_about_a_role_only_if_it_changes_replies():
+    role = load_params("smoke").roles.user
+    before = {"endpoint": "simulated", "model": "simulated", "temperature": 0.8, "max_tokens": 256}
+    assert role.decides() == dataclasses.replace(role, family="simulated").decides() == before
+    assert dataclasses.replace(role, seed=3).decides() == before | {"seed": 3}
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -198,6 +272,10 @@ def test_a_wrong_value_is_named_by_its_nested_key(refusal, path, value, said):
         (("simulated",), False, "answered by the sandbox"),
         (("endpoints", "simulated", "base_url"), "ftp://x", "should be `sandbox:` or start with https://"),
         (("endpoints", "simulated", "base_url"), "http://example.org/v1", "plain http to another machine"),
+        (("budget_usd",), 0, "`budget_usd` should be above 0"),
+        (("budget_calls",), 0.5, "`budget_calls` should be a whole number"),
+        (("endpoints", "simulated", "requests_per_minute"), 0, "`endpoints.simulated.requests_per_minute` should be"),
+        (("endpoints", "simulated", "allow_http"), "yes", "should be true or false"),
         (("endpoints", "simulated", "base_url"), "https://me:pw@example.org/v1", "keys come from the environment"),
         (("personas", "dev_profiles"), 24, "`personas.dev_profiles` leaves no profiles"),
         (("personas", "personalities_per_profile"), 5, "one split has only 4 personalities"),
