@@ -23,7 +23,7 @@ from aloe.texts import load_texts
 from aloe.training import train_sft
 
 PAGE = (ROOT / "aloe" / "report" / "pages" / "change-one-thing.md").read_text(encoding="utf-8")
-RECIPES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).*\n)*?```(?:yaml|python)\n(.*?)```", PAGE, re.M | re.S))
+RECIPES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!## )[^\n]*\n)*?```(?:yaml|python)\n(.*?)```", PAGE, re.M | re.S))
 PERSONA = Persona("bench-p1-t1", "bench-p1", "bench-t1", "Ana is a baker from Faro. She keeps two goats.", "Blunt.")
 
 
