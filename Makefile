@@ -3,6 +3,8 @@ PRESET ?= sandbox
 SEED ?=
 A ?=
 B ?=
+MERGE ?=
+EXPORT ?=
 # The Python that .venv is made with, used once; empty: the first of these that is a 3.11 or 3.12.
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python)
@@ -59,8 +61,8 @@ table: $(READY)  ## the headline table of a finished run
 compare: $(READY)  ## two finished runs side by side: make compare A=outputs/x B=outputs/y
 	@$(ALOE) compare "$(A)" "$(B)"
 
-journal: $(READY)  ## what was asked of models in PRESET, and what was paid
-	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG)
+journal: $(READY)  ## what was asked of models in PRESET, and what was paid (MERGE=other.sqlite, EXPORT=replies.jsonl)
+	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG) $(if $(MERGE),--merge "$(MERGE)") $(if $(EXPORT),--export "$(EXPORT)")
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks

@@ -82,13 +82,17 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _journal(options: argparse.Namespace) -> None:
-    from aloe.journal import Journal
+    from aloe.journal import DURABILITY, Journal
     from aloe.prices import usd
 
     run = _open(options)
-    if not run.journal.is_file():
+    if not run.journal.is_file() and not options.merge:
         raise UserError(f"{run.journal} does not exist: nothing has been asked in this run yet.")
     with Journal(run.journal) as journal:
+        if options.merge:
+            print(f"{journal.merge(Path(options.merge)):,} replies were taken over from {options.merge}")
+        if options.export:
+            print(f"{journal.export(Path(options.export)):,} replies were written to {options.export}")
         totals = journal.summary()
     print(f"{'role':18} {'model':20} {'calls':>8} {'prompt tokens':>14} {'reply tokens':>13} {'USD':>9}")
     for total in totals:
@@ -96,6 +100,7 @@ def _journal(options: argparse.Namespace) -> None:
         money = "unknown" if paid is None or total.uncounted else f"{paid:.2f}"
         print(f"{total.role:18} {total.model:20} {total.calls:8,} {total.prompt_tokens:14,} "
               f"{total.completion_tokens:13,} {money:>9}")  # fmt: skip
+    print(DURABILITY)
 
 
 def _clean(options: argparse.Namespace) -> None:
@@ -153,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--seed", type=int, help="replaces the preset's seed")
         if command is _clean:
             added.add_argument("--journal", action="store_true", help="remove the journal of model replies too")
+        if command is _journal:
+            added.add_argument("--merge", help="take over the replies of another journal file")
+            added.add_argument("--export", help="write all replies to this file, as JSON lines")
     comparing = add("compare", _compare, "two finished runs side by side")
     comparing.add_argument("a", help="a run's folder, such as outputs/sandbox")
     comparing.add_argument("b", help="another one")

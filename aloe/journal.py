@@ -2,11 +2,12 @@
 
 In: the hash of a request and its reply. Out: the reply, whenever the same request comes again. A reply is on file when
 `put` returns: it survives the process being killed at any moment (write-ahead log, synchronous=NORMAL); a power cut
-may lose the last few replies but does not damage the file. Several processes may use one journal at once. This module
-does not know what is asked, or where.
+may lose the last few replies but does not damage the file. Several processes may use one journal at once; what two
+journals hold can be put together. This module does not know what is asked, or where.
 """
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from aloe.errors import UserError
-from aloe.records import explained_disk_errors
+from aloe.records import explained_disk_errors, write_text
 
+DURABILITY = "Every reply is on file before it is used and survives kill -9; a power cut may lose the last few."
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -36,6 +38,9 @@ class Entry(NamedTuple):
     prompt_tokens: int | None
     completion_tokens: int | None
     seconds: float
+
+
+_COLUMNS = ("key", *Entry._fields, "created")
 
 
 class Total(NamedTuple):
@@ -89,8 +94,7 @@ class Journal:
         row = (key, *entry, time.time())
         with self._explained():
             marks = ", ".join("?" * len(row))
-            columns = ", ".join(("key", *Entry._fields, "created"))
-            done = self._file.execute(f"INSERT OR IGNORE INTO replies ({columns}) VALUES ({marks})", row)
+            done = self._file.execute(f"INSERT OR IGNORE INTO replies ({', '.join(_COLUMNS)}) VALUES ({marks})", row)
         return entry if done.rowcount else (self.get(key) or entry)
 
     def summary(self) -> list[Total]:
@@ -104,6 +108,49 @@ class Journal:
             ).fetchall()
         return [Total(*row) for row in rows]
 
+    def merge(self, other: Path) -> int:
+        """Take over the replies of another journal to requests that this one does not hold; the other is only read.
+
+        Returns:
+            How many were taken. They count as asked and paid, for budgets too.
+
+        Raises:
+            UserError: the other one is not there, is damaged, or is of another version.
+        """
+        if not other.is_file():
+            raise UserError(
+                f"{other} does not exist; name the file of a journal, such as outputs/x/journal/replies.sqlite."
+            )
+        before, columns = self._file.total_changes, ", ".join(_COLUMNS)
+        with (
+            self._explained(other),
+            contextlib.closing(sqlite3.connect(f"{other.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as source,
+        ):
+            if source.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                raise UserError(f"{other} is no journal of this version of the project; nothing was taken from it.")
+            rows = source.execute(f"SELECT {columns} FROM replies").fetchall()
+        with self._explained():
+            self._file.execute("BEGIN IMMEDIATE")  # all of them or none
+            try:
+                marks = ", ".join("?" * len(_COLUMNS))
+                self._file.executemany(f"INSERT OR IGNORE INTO replies ({columns}) VALUES ({marks})", rows)
+            except BaseException:
+                self._file.execute("ROLLBACK")
+                raise
+            self._file.execute("COMMIT")
+        return self._file.total_changes - before
+
+    def export(self, path: Path) -> int:
+        """Write every reply as one line of JSON, in the order in which they came, and return how many there are.
+
+        A line holds the request's hash (`key`), the fields of `Entry`, and `created` in seconds since 1970.
+        """
+        with self._explained():
+            rows = self._file.execute(f"SELECT {', '.join(_COLUMNS)} FROM replies ORDER BY created, key").fetchall()
+        lines = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+        write_text(path, "".join(lines))
+        return len(rows)
+
     def close(self) -> None:
         """Close the file; what was put stays."""
         self._file.close()
@@ -115,7 +162,8 @@ class Journal:
         self.close()
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, path: Path | None = None) -> Iterator[None]:
+        path = path or self.path
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -126,9 +174,9 @@ class Journal:
                 remedy = "the disk is full; make room and run again, nothing kept so far is lost"
             else:
                 remedy = "check that the folder exists and can be written to"
-            raise UserError(f"{self.path} could not be used ({text}): {remedy}.") from None
+            raise UserError(f"{path} could not be used ({text}): {remedy}.") from None
         except sqlite3.DatabaseError as error:
             raise UserError(
-                f"{self.path} is damaged ({error}). Move it away together with the files beside it that begin with "
+                f"{path} is damaged ({error}). Move it away together with the files beside it that begin with "
                 "its name, and run again: its replies are then asked for once more."
             ) from None

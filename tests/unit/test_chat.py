@@ -9,8 +9,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -22,7 +20,7 @@ from aloe import pace, spending
 from aloe.chat import AskError, open_chat
 from aloe.errors import UserError
 from aloe.journal import Entry, Journal
-from aloe.params import ROOT, Endpoint, load_params
+from aloe.params import Endpoint, load_params
 from aloe.prices import usd
 from aloe.records import Message
 from aloe.runs import Run
@@ -502,62 +500,3 @@ def test_a_call_in_this_process_costs_little(run, opened):
     begun = time.process_time()
     ask(chat, *(str(number) for number in range(300)))
     assert (time.process_time() - begun) / 300 < 0.005  # about 0.0007 s where nothing else runs
-
-
-def test_a_journal_survives_the_killing_of_its_process(tmp_path):
-    program = (
-        "import os, signal, sys; from pathlib import Path; from aloe.journal import *\n"
-        f"journal = Journal(Path(sys.argv[1])); journal.put('k', {ENTRY!r}); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "j.sqlite")], cwd=ROOT)
-    assert killed.returncode == -signal.SIGKILL
-    with Journal(tmp_path / "j.sqlite") as journal:
-        assert journal.get("k") == ENTRY
-
-
-def test_two_may_use_one_journal_and_the_first_reply_stays(tmp_path):
-    with Journal(tmp_path / "j.sqlite") as one, Journal(tmp_path / "j.sqlite") as two:
-        assert one.get("k") is None
-        assert one.put("k", ENTRY) == ENTRY
-        assert two.put("k", ENTRY._replace(reply="other")) == ENTRY
-        assert two.get("k") == ENTRY
-
-
-def test_an_empty_journal_has_no_totals(tmp_path):
-    with Journal(tmp_path / "j.sqlite") as journal:
-        assert journal.summary() == []
-
-
-@pytest.mark.parametrize("damage", [b"no database at all" * 300, b"SQLite format 3\0" + b"x" * 5000])
-def test_a_damaged_journal_says_what_to_do_and_is_left_alone(tmp_path, damage):
-    path = tmp_path / "j.sqlite"
-    path.write_bytes(damage)
-    with pytest.raises(UserError, match=r"j\.sqlite is damaged .*Move it away"):
-        Journal(path)
-    assert path.read_bytes() == damage
-
-
-def test_damage_found_while_reading_is_a_sentence_too(tmp_path):
-    path = tmp_path / "j.sqlite"
-    with Journal(path) as journal:
-        for number in range(500):
-            journal.put(f"{number:05}", ENTRY)
-    data = bytearray(path.read_bytes())
-    data[4096:] = b"\xff" * (len(data) - 4096)
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="is damaged"), Journal(path) as journal:
-        any(journal.get(f"{number:05}") is None for number in range(500))
-
-
-def test_a_journal_of_another_version_is_not_touched(tmp_path):
-    path = tmp_path / "j.sqlite"
-    with Journal(path) as journal:
-        journal._file.execute("PRAGMA user_version=99")
-    with pytest.raises(UserError, match="another version"):
-        Journal(path)
-
-
-def test_a_journal_that_cannot_be_made_says_so(tmp_path):
-    (tmp_path / "j.sqlite").mkdir()
-    with pytest.raises(UserError, match="could not be used"):
-        Journal(tmp_path / "j.sqlite")
