@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 
 from aloe.errors import UserError
+from aloe.families import families, self_judging
 from aloe.folders import whole_folder
 from aloe.headline import FIGURE, headline, markdown_table
 from aloe.params import ROOT
@@ -29,6 +30,12 @@ Llama trained on an ordinary machine. What is found here was planted (see [](pag
 shows that the method's code works, not that the method does.
 :::"""
 _REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
+_OWN_FAMILY = """
+:::{admonition} Judges of their own family
+:class: warning
+%s: of the model family `%s`, as are responders whose replies, or what policies learned from them, are judged here.
+Models favour their own, so judges of another family may see smaller differences.
+:::"""
 
 
 def build_report(run: Run) -> None:
@@ -73,7 +80,7 @@ def write_source(run: Run, folder: Path) -> None:
     fields = {
         "run": run.name,
         "description": run.params.description.rstrip("."),
-        "what_it_is": _SIMULATED if run.params.simulated else _REAL,
+        "what_it_is": (_SIMULATED if run.params.simulated else _REAL) + _own_family(run),
         "sentence": headline(run).sentence,
         "figure": FIGURE,
         "table": markdown_table(run),
@@ -81,6 +88,13 @@ def write_source(run: Run, folder: Path) -> None:
     }
     index = folder / "index.md"
     index.write_text(Template(index.read_text(encoding="utf-8")).substitute(fields), encoding="utf-8")
+
+
+def _own_family(run: Run) -> str:
+    """What the front page says of judges that are of the responders' family; nothing if there is none."""
+    judges = self_judging(run.params)
+    named = ", ".join(f"`{judge}`" for judge in judges)
+    return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
 
 
 def _inputs(run: Run) -> list[Path]:

@@ -1,8 +1,8 @@
 """The only place that knows `outputs/<run>/...`: where a run's files stand, and what is noted about it.
 
 In: a preset and a seed. Out: a `Run` with a path for every file, its locks, `metrics.json` (merged section by
-section) and `manifest.json` (parameters, seed, versions, git commit; per stage the hashes of what was read and
-written). Everything is written whole or not at all. This module does not know what a stage computes.
+section) and `manifest.json` (parameters, families of models, seed, versions, git commit; per stage the hashes of what
+was read and written). Everything is written whole or not at all. This module does not know what a stage computes.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aloe.errors import UserError
+from aloe.families import families, self_judging
 from aloe.locks import Lock
 from aloe.params import ROOT, Params, load_params
 from aloe.provenance import fingerprint, git_commit, versions
@@ -163,6 +164,8 @@ class Run:
             "simulated": self.params.simulated,
             "seed": self.params.seed,
             "params": dataclasses.asdict(self.params),
+            "families": families(self.params),
+            "self_judging": self_judging(self.params),
             **origin,
         }
         finished = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -65,6 +65,16 @@ def test_the_report_is_built_without_warnings_and_asks_no_network(run):
         assert not re.search(r"url\([\"']?(https?:)?//|@import\s+[\"']?http", style.read_text()), style
 
 
+def test_the_front_page_says_where_judges_are_of_the_responders_family(run, tmp_path):
+    execute_all(run)
+    rendering.write_source(run, tmp_path / "simulated")
+    assert "of their own family" not in (tmp_path / "simulated" / "index.md").read_text()
+    real = Run("paper-llama3-8b", load_params("paper-llama3-8b"), run.root)
+    rendering.write_source(real, tmp_path / "real")
+    front = (tmp_path / "real" / "index.md").read_text()
+    assert "`preference_judge`, `alignment_judge[0]`: of the model family `gpt`" in front
+
+
 def test_a_report_is_not_current_after_a_change_of_what_it_shows(run):
     execute_all(run)
     run.record_stage("report", rendering._inputs(run), [])

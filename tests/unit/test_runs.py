@@ -87,6 +87,7 @@ def test_a_stage_is_recorded_with_hashes_of_what_it_read_and_wrote(run):
     assert first["inputs"] == {"params/smoke.yaml": fingerprint(seed)}
     assert first["outputs"] == manifest["stages"]["second"]["inputs"] == {"metrics.json": fingerprint(run.metrics)}
     assert first["seconds"] == 1.5
+    assert (manifest["families"]["preference_judge"], manifest["self_judging"]) == ("simulated", [])
     assert manifest["params"]["trees"]["n_turns"] == run.params.trees.n_turns
     assert {"python", "torch", "transformers", "trl", "peft", "datasets", "openai"} <= set(manifest["versions"])
 
