@@ -7,6 +7,7 @@ stages work inside.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,12 +16,15 @@ from aloe.params import ROOT, Params, Role
 from aloe.prices import usd
 from aloe.prompts import prompt_file
 
-CHARACTERS_PER_TOKEN = 3.7  # English chat has about 4 for most tokenizers: the estimate is rather high than low
-# Lengths in characters, as measured in the sandbox; a reply is held to three sentences.
-USER_MESSAGE, REPLY, INFERRED, VERDICT = 160, 160, 240, 14
+CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
+# Lengths in characters, as measured in four dialogues of the sandbox; a reply is held to three sentences.
+USER_MESSAGE, HINTED, PLAIN, VERDICT = 157, 172, 124, 14
+REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
+INFERRED_PER_TURN = 42  # the inducer's notes grow with every turn, until they hold the whole persona
 TAGS = 20  # around each message of a conversation that stands inside a prompt
 # Of the texts that the persona writer writes until the pool is saturated, about this share is kept.
 KEPT_SHARE = 0.3
+CALLS_PER_ROUND = 8  # as in `personas`, which is not imported: it needs the embedder's libraries
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
 CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
@@ -115,22 +119,28 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     facts = _mean_length(personas.seed_profiles) + _mean_length(personas.seed_personalities)
     chat = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
     shown = [_shown(turn) + USER_MESSAGE + TAGS for turn in turns]  # the same, written out inside a prompt
-    talks = len(bench.policies) * bench.n_profiles * bench.n_personalities
+    inferred = [min(INFERRED_PER_TURN * (turn + 1), facts) for turn in turns]
+    cases = bench.n_profiles * bench.n_personalities
+    talks = len(bench.policies) * cases
     writing = _writer_calls(params)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
         _role("user", params.roles.user, params, [
             *((dialogues, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
-            *((talks, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in range(bench.n_turns))]),
+            # Every policy's dialogue with a case begins with the same message, which is asked for once.
+            *((talks if turn else cases, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE)
+              for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
-            (dialogues, _prompt(params, "inducer") + facts + seen, INFERRED) for seen in shown]),
+            (dialogues, _prompt(params, "inducer") + facts + seen, known)
+            for seen, known in zip(shown, inferred, strict=True)]),
         _role("hinted_responder", params.roles.hinted_responder, params, [
-            (dialogues, _prompt(params, "hinted_responder") + INFERRED + seen, REPLY) for seen in chat]),
+            (dialogues, _prompt(params, "hinted_responder") + known + seen, HINTED)
+            for seen, known in zip(chat, inferred, strict=True)]),
         _role("plain_responder", params.roles.plain_responder, params, [
-            (dialogues, _prompt(params, "plain_responder") + seen, REPLY) for seen in chat]),
+            (dialogues, _prompt(params, "plain_responder") + seen, PLAIN) for seen in chat]),
         _role("preference_judge", params.roles.preference_judge, params, [
-            (2 * dialogues, _prompt(params, "preference_judge") + facts + seen + 2 * REPLY, VERDICT)
+            (2 * dialogues, _prompt(params, "preference_judge") + facts + seen + HINTED + PLAIN, VERDICT)
             for seen in shown]),
     ]  # fmt: skip
     question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
@@ -148,19 +158,25 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
 
 
 def _writer_calls(params: Params) -> int:
-    """Calls until both pools are large enough and saturated, at most `max_calls` for each."""
+    """Calls, in whole rounds, until both pools are large enough and saturated, at most `max_calls` for each."""
     personas = params.personas
-    wanted = (personas.n_profiles, personas.n_personalities)
-    return sum(min(personas.max_calls, round(n / KEPT_SHARE / personas.batch) + 1) for n in wanted)
+    texts = [max(personas.window, n / KEPT_SHARE) for n in (personas.n_profiles, personas.n_personalities)]
+    rounds = [math.ceil(n / personas.batch / CALLS_PER_ROUND) for n in texts]
+    return sum(min(personas.max_calls, CALLS_PER_ROUND * n) for n in rounds)
 
 
 def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:
+    """Roles one after the other, each as fast as its endpoint's slots and limits per minute allow."""
     seconds = 0.0
     for plan in roles:
         role = getattr(params.roles, plan.role)
         endpoint = params.endpoints[(role[0] if isinstance(role, tuple) else role).endpoint]
         each = SECONDS_PER_CALL["simulated" if endpoint.in_process else "endpoint"]
-        seconds += plan.calls * each / (1 if endpoint.in_process else endpoint.max_in_flight)
+        seconds += max(
+            plan.calls * each / (1 if endpoint.in_process else endpoint.max_in_flight),
+            60 * plan.calls / (endpoint.requests_per_minute or math.inf),
+            60 * (plan.prompt_tokens + plan.completion_tokens) / (endpoint.tokens_per_minute or math.inf),
+        )
     return seconds / 3600
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from aloe import personas, plan
 from aloe.params import load_params, presets
 from aloe.plan import describe, make_plan, model_size
 
@@ -22,11 +23,33 @@ def test_calls_per_role_follow_from_turns_trees_cases_and_policies():
     )
     calls = {role.role: role.calls for role in make_plan(params).roles}
     # 5 dialogues x 4 turns = 20 of each dialogue role, the judge asked in both orders;
-    # 2 policies x 6 cases x 5 turns = 60 benchmark turns, each with a user's message and a score.
+    # 2 policies x 6 cases x 5 turns = 60 benchmark turns, each with a score and a user's message, but the first message
+    # to a case is asked for once: 6 fewer.
     assert calls["inducer"] == calls["hinted_responder"] == calls["plain_responder"] == 20
     assert calls["preference_judge"] == 40
-    assert calls["user"] == 20 + 60
+    assert calls["user"] == 20 + 54
     assert calls["alignment_judge"] == 60
+
+
+def test_the_writer_is_asked_in_rounds_until_the_pool_is_large_enough_and_the_window_is_full():
+    def calls(**personas):
+        return make_plan(with_sizes("sandbox", personas=personas)).roles[0].calls
+
+    # 331 profiles / 0.3 / 20 a call = 55.2: 7 rounds of 8; 71 personalities take 11.8, and the window of 200 takes 10
+    assert calls() == 56 + 16
+    assert calls(window=400, n_personalities=14) == 56 + 24  # 20 calls to fill the window: 3 rounds
+    assert calls(max_calls=10) == 20
+
+
+def test_the_writer_is_planned_in_the_rounds_in_which_it_is_asked():
+    assert plan.CALLS_PER_ROUND == personas.CALLS_PER_ROUND
+
+
+def test_limits_per_minute_make_a_run_longer():
+    params = load_params("paper-llama3-8b")
+    slow = dataclasses.replace(params.endpoints["openai"], requests_per_minute=60)
+    slowed = make_plan(dataclasses.replace(params, endpoints={"openai": slow}))
+    assert slowed.asking_hours == pytest.approx(sum(role.calls for role in slowed.roles) / 3600)
 
 
 def test_every_judge_is_planned_for_itself():
