@@ -18,7 +18,7 @@ ALOE := $(BIN)/python -m aloe
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan report figures table compare journal lab base-model lock clean
+.PHONY: help setup all smoke test lint format plan report figures table compare journal lab bench base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
@@ -63,6 +63,9 @@ compare: $(READY)  ## two finished runs side by side: make compare A=outputs/x B
 
 journal: $(READY)  ## what was asked of models in PRESET, and what was paid (MERGE=other.sqlite, EXPORT=replies.jsonl)
 	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG) $(if $(MERGE),--merge "$(MERGE)") $(if $(EXPORT),--export "$(EXPORT)")
+
+bench: $(READY)  ## how fast models are asked, beside the bare client: ratios, in outputs/bench/
+	@$(BIN)/python tests/bench/asking.py
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks
