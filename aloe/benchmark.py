@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aloe.asking import ask_parsed, instruct
+from aloe.chat import AskError
 from aloe.errors import UserError
 from aloe.params import ROOT, Endpoint, Role
 from aloe.personas import join
@@ -32,6 +34,7 @@ from aloe.texts import Text, load_texts
 if TYPE_CHECKING:
     from aloe.chat import Chat
 
+log = logging.getLogger(__name__)
 SCORE_FORM = 'one line, "Score: N" with N from 1 to 5'
 Dialogue = list[Message]
 
@@ -140,7 +143,7 @@ def judge(chat: "Chat", transcripts: Sequence[Transcript], judges: Sequence[Role
     """Ask every judge about every reply, each reply with the conversation up to it.
 
     The judges see neither the policy's name nor what follows. `level` is None where a judge's answer did not parse,
-    also after one repair.
+    also after one repair, or where none could be had (logged as a warning; such a one is asked for again next time).
 
     Returns:
         One row per (transcript, turn, judge), in that order.
@@ -199,7 +202,11 @@ async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -
     shown = conversation(transcript.messages[: 2 * turn - 1])
     prompt = chat.prompt("alignment_judge", profile=persona.profile, personality=persona.personality,
                          conversation=shown, reply=reply.content)  # fmt: skip
-    answer = await ask_parsed(chat, "alignment_judge", instruct(prompt), parse_score, SCORE_FORM, judge=number)
+    try:
+        answer = await ask_parsed(chat, "alignment_judge", instruct(prompt), parse_score, SCORE_FORM, judge=number)
+    except AskError as error:
+        log.warning("%s, turn %d, has no level: %s", transcript.id, turn, error)
+        return None
     return answer.parsed
 
 

@@ -201,7 +201,7 @@ class Client:
         problem = self._explained(error, model)
         if self._given_up < MOST_GIVEN_UP:
             return problem
-        return UserError(f"{problem} That were {self._given_up} requests in a row; everything had so far is kept.")
+        return UserError(f"{problem} These were {self._given_up} requests in a row; everything had so far is kept.")
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text

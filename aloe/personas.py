@@ -6,6 +6,7 @@ Training and development share no profile and no personality. This module does n
 """
 
 import functools
+import logging
 import random
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import pandas as pd
 
 from aloe.asking import ask_parsed, instruct
+from aloe.chat import AskError
 from aloe.embedding import Embed, embed
 from aloe.errors import UserError
 from aloe.near_duplicates import Pool
@@ -25,6 +27,7 @@ from aloe.texts import Text, json_strings, text_problem
 if TYPE_CHECKING:
     from aloe.chat import Chat
 
+log = logging.getLogger(__name__)
 Kind = Literal["profile", "personality"]
 PLURAL = {"profile": "profiles", "personality": "personalities"}
 LETTER = {"profile": "p", "personality": "t"}
@@ -190,7 +193,11 @@ async def _ask_writer(
     examples = "\n".join(f"- {text}" for text in shown)
     prompt = chat.prompt(f"persona_{PLURAL[kind]}", examples=examples, count=str(params.batch))
     form = f"a JSON array of {params.batch} strings"
-    return (await ask_parsed(chat, "persona_writer", instruct(prompt), json_strings, form, repeat=number)).parsed
+    try:
+        return (await ask_parsed(chat, "persona_writer", instruct(prompt), json_strings, form, repeat=number)).parsed
+    except AskError as error:
+        log.warning("Call %d of the persona writer brought no %s: %s", number, PLURAL[kind], error)
+        return None
 
 
 def _admit(pool: Pool, kind: Kind, written: Sequence[tuple[int, str]], allowed: range | None) -> list[Candidate]:

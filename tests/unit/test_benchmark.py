@@ -188,6 +188,17 @@ def test_what_does_not_parse_after_one_repair_has_no_level(run):
     assert chat.count("alignment_judge") == 4
 
 
+def test_a_reply_that_a_judge_cannot_be_asked_about_has_no_level_and_the_others_go_on(run, caplog):
+    def judging(messages):
+        if "second reply" in messages[0].content:
+            raise AskError("a content filter stopped it")
+        return "Score: 4"
+
+    rows = judge(ScriptedChat({"alignment_judge": judging}), [transcript()], run.params.roles.alignment_judge[:1])
+    assert [row.level for row in rows] == [4, None]
+    assert f"echo-{ANA.id}, turn 2, has no level: a content filter stopped it" in caplog.text
+
+
 def test_scores_are_written_and_need_no_dialogue(run):
     chat = ScriptedChat({"alignment_judge": "Score: 4"})
     frame = score(chat, run, [transcript()])

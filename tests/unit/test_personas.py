@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scripted_chat import ScriptedChat
 
+from aloe.chat import AskError
 from aloe.errors import UserError
 from aloe.params import Personas
 from aloe.personas import (
@@ -90,6 +91,20 @@ def test_what_does_not_parse_is_asked_again_once_and_then_counted():
     assert "JSON array of 3 strings" in chat.asked[1].messages[-1].content
     result, _ = grow(["Sure!", array(person("Dan"))], dataclasses.replace(PARAMS, max_calls=1))
     assert (result.unparseable, len(result.texts)) == (0, 4)
+
+
+def test_a_call_that_brings_no_reply_is_counted_with_those_and_the_others_go_on(caplog):
+    said = iter([True])
+
+    def writer(messages):
+        if next(said, False):
+            raise AskError("a content filter stopped it")
+        return array(person("Dan"))
+
+    grown, _ = grow(writer)
+    assert grown.unparseable == 1
+    assert person("Dan").strip() in grown.texts
+    assert "Call 1 of the persona writer brought no profiles: a content filter stopped it" in caplog.text
 
 
 def test_the_pool_is_the_same_whichever_reply_comes_first():
