@@ -64,8 +64,9 @@ compare: $(READY)  ## two finished runs side by side: make compare A=outputs/x B
 journal: $(READY)  ## what was asked of models in PRESET, and what was paid (MERGE=other.sqlite, EXPORT=replies.jsonl)
 	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG) $(if $(MERGE),--merge "$(MERGE)") $(if $(EXPORT),--export "$(EXPORT)")
 
-bench: $(READY)  ## how fast models are asked, beside the bare client: ratios, in outputs/bench/
+bench: $(READY)  ## speed of asking beside the bare client, memory of many dialogues beside few: ratios, in outputs/bench/
 	@$(BIN)/python tests/bench/asking.py
+	@$(BIN)/python tests/bench/memory.py
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks
