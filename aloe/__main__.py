@@ -94,12 +94,13 @@ def _journal(options: argparse.Namespace) -> None:
         if options.export:
             print(f"{journal.export(Path(options.export)):,} replies were written to {options.export}")
         totals = journal.summary()
-    print(f"{'role':18} {'model':20} {'calls':>8} {'prompt tokens':>14} {'reply tokens':>13} {'USD':>9}")
+    print(f"{'role':18} {'model':20} {'calls':>8} {'prompt tokens':>14} {'reply tokens':>13} "
+          f"{'cut off':>8} {'USD':>9}")  # fmt: skip
     for total in totals:
         paid = usd(total.endpoint, total.model, total.prompt_tokens, total.completion_tokens)
         money = "unknown" if paid is None or total.uncounted else f"{paid:.2f}"
         print(f"{total.role:18} {total.model:20} {total.calls:8,} {total.prompt_tokens:14,} "
-              f"{total.completion_tokens:13,} {money:>9}")  # fmt: skip
+              f"{total.completion_tokens:13,} {total.cut_off:8,} {money:>9}")  # fmt: skip
     print(DURABILITY)
 
 

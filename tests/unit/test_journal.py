@@ -116,7 +116,7 @@ def test_the_command_lists_merges_exports_and_says_what_survives(tmp_path, monke
     monkeypatch.setattr("aloe.runs.OUTPUTS", tmp_path)
     monkeypatch.setattr("aloe.runs.open_run.__defaults__", (None, tmp_path))
     with Journal(tmp_path / "other.sqlite") as other:
-        other.put("a", ENTRY)
+        other.put("a", ENTRY._replace(finish_reason="length"))
     assert main(["journal", "--preset", "smoke"]) == 2
     assert "nothing has been asked" in capsys.readouterr().err
     export = tmp_path / "replies.jsonl"
@@ -124,5 +124,7 @@ def test_the_command_lists_merges_exports_and_says_what_survives(tmp_path, monke
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "1 replies were taken over" in printed
+    role, model, *numbers = printed.splitlines()[3].split()
+    assert (role, model, numbers) == ("user", "simulated", ["1", "3", "4", "1", "0.00"])  # one call, cut off
     assert "survives kill -9; a power cut may lose the last few" in printed
     assert len(export.read_text().splitlines()) == 1

@@ -213,8 +213,10 @@ def test_an_executed_notebook_has_its_parameters_and_new_prose_can_be_put_in(tmp
     assert cells[3].source == "new words"
 
 
-def test_a_user_error_in_a_cell_comes_out_as_its_sentence_and_leaves_no_finished_notebook(tmp_path):
-    code = "from aloe.errors import UserError\nraise UserError('seeds.jsonl, line 3: empty; fill it.')"
+@pytest.mark.parametrize("error", ["aloe.errors.UserError", "aloe.clients.AskError"])
+def test_a_user_error_in_a_cell_comes_out_as_its_sentence_and_leaves_no_finished_notebook(tmp_path, error):
+    module, name = error.rsplit(".", 1)
+    code = f"from {module} import {name}\nraise {name}('seeds.jsonl, line 3: empty; fill it.')"
     target = tmp_path / "out" / "b.ipynb"
     target.parent.mkdir()
     target.write_text("the last good one")
