@@ -289,6 +289,27 @@ def test_limits_per_minute_hold_for_an_endpoint(run, opened):
     assert time.monotonic() - begun > 0.4
 
 
+def test_a_server_that_names_its_limit_is_asked_at_its_pace_and_hardly_ever_refuses(run, opened):
+    level, last, refused = 20.0, time.monotonic(), 0
+
+    async def bucket(request):
+        """20 requests at once, 100 a second after that."""
+        nonlocal level, last, refused
+        await asyncio.sleep(0.01)
+        now = time.monotonic()
+        level, last = min(20.0, level + 100 * (now - last)), now
+        full = level >= 1
+        level, refused = (level - 1, refused) if full else (level, refused + 1)
+        headers = {"x-ratelimit-limit-requests": "20", "x-ratelimit-remaining-requests": str(int(level)),
+                   "x-ratelimit-reset-requests": f"{10 * (20 - level):.0f}ms"}  # fmt: skip
+        status, content = completion("yes") if full else failure(429, "slow down")
+        return httpx2.Response(status, headers=headers, json=content)
+
+    with open_chat(at(run, max_in_flight=32, max_retries=12), httpx2.MockTransport(bucket)) as chat:
+        assert ask(chat, *(str(number) for number in range(150))) == ["yes"] * 150
+    assert refused < 45  # 32 find the bucket empty at the start, before any header has come
+
+
 def test_a_budget_stops_a_run_before_it_is_passed_and_a_higher_one_goes_on(run, opened):
     texts = [str(number) for number in range(10)]
     first = Server()
