@@ -24,7 +24,7 @@ from aloe.chat import AskError
 from aloe.errors import UserError
 from aloe.params import ROOT, Endpoint, Role
 from aloe.personas import join
-from aloe.policies import Entrant, Policy, told_system
+from aloe.policies import ChatPolicy, Entrant, Policy, told_system
 from aloe.prompts import conversation, render
 from aloe.provenance import fingerprint, simulated_model
 from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
@@ -66,6 +66,8 @@ def load_cases(run: Run) -> list[Persona]:
 def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
     """The run's policies in the preset's order; `told` is the base model with the persona in its system message.
 
+    A model behind an endpoint gets the plain responder's system message, as it has not learned how to reply.
+
     Args:
         run: with the models that the training stages left.
         load: opens the policy of a model folder; called when its dialogues are held.
@@ -74,7 +76,11 @@ def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
         UserError: a model is not there.
     """
     found = []
+    asked = run.params.benchmark.endpoint_policies or {}
     for name in run.params.benchmark.policies:
+        if name in asked:
+            found.append(Entrant(name, _asked_as(run, asked[name]), functools.partial(_not_here, name), asked=True))
+            continue
         folder = run.model("base" if name == "told" else name)
         system = functools.partial(told_system, folder=ROOT / run.params.prompts) if name == "told" else None
         found.append(Entrant(name, fingerprint(folder), functools.partial(load, folder), system))
@@ -95,7 +101,7 @@ def run_benchmark(chat: "Chat", run: Run, policies: Sequence[Entrant]) -> list[T
     for entrant in policies:
         part = _part(run, entrant, personas)
         if not part.is_file():
-            policy = entrant.open()
+            policy: Policy = ChatPolicy(chat, entrant.name) if entrant.asked else entrant.open()
             held = converse(chat, entrant, policy, personas, run.params.benchmark.n_turns)
             del policy  # two policies of 8B do not fit on one GPU
             write_jsonl(part, held)
@@ -225,6 +231,17 @@ def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return run.transcripts.parent / "done" / entrant.name / f"{key}.jsonl"
+
+
+def _asked_as(run: Run, role: Role) -> str:
+    """The fingerprint of a policy behind an endpoint: what answers, with which sampling, and what it is told to do."""
+    decides = [role.decides(), _behind(run.params.endpoints[role.endpoint]),
+               render("plain_responder", ROOT / run.params.prompts)]  # fmt: skip
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _not_here(name: str) -> Policy:
+    raise UserError(f"Policy {name!r} stands behind an endpoint: ask it with policies.ChatPolicy(chat, {name!r}).")
 
 
 def _behind(endpoint: Endpoint) -> str:

@@ -57,7 +57,7 @@ class Chat:
         """The reply of a role; the same request is never sent twice.
 
         Args:
-            role: a role of the preset, such as `user`.
+            role: a role of the preset, such as `user`, or one of its `endpoint_policies`.
             messages: what is sent, system message first.
             repeat: tells apart requests that are otherwise the same.
             judge: which of the `alignment_judge` models, counted from 0.
@@ -176,7 +176,8 @@ class Chat:
         return self._clients[name]
 
     def _role(self, role: str, judge: int) -> Role:
-        spec = getattr(self._params.roles, role)
+        policies = self._params.benchmark.endpoint_policies or {}
+        spec = policies[role] if role in policies else getattr(self._params.roles, role)
         return spec if isinstance(spec, Role) else spec[judge]
 
 

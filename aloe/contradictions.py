@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aloe.families import families, roles, self_judging
+from aloe.policies import OWN
 from aloe.prices import usd
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def contradiction(params: "Params") -> str | None:
     """The first thing in `params` that cannot work, as a sentence without the file's name; None if there is none."""
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_role_problem(params)]  # the next ones need every role's endpoint
-    checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem)
+    checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _policy_problem)
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -43,9 +44,9 @@ def _role_problem(params: "Params") -> str | None:
     for name, role in roles(params).items():
         if role.endpoint not in params.endpoints:
             known = ", ".join(params.endpoints)
-            return f"`roles.{name}.endpoint` is {role.endpoint!r}, but `endpoints` holds only {known}."
+            return f"`{_key(name)}.endpoint` is {role.endpoint!r}, but `endpoints` holds only {known}."
         if params.endpoints[role.endpoint].in_process and not params.simulated:
-            return f"`simulated` is false, but `roles.{name}` is answered by the sandbox; set it to true."
+            return f"`simulated` is false, but `{_key(name)}` is answered by the sandbox; set it to true."
     return None
 
 
@@ -54,14 +55,14 @@ def _family_problem(params: "Params") -> str | None:
     for name, family in known.items():
         if family is None and not params.simulated:
             return (
-                f"`roles.{name}.family` is missing: the price list does not know {used[name].model!r}, so say of which "
+                f"`{_key(name)}.family` is missing: the price list does not know {used[name].model!r}, so say of which "
                 f"family of models it is, such as llama."
             )
     own = self_judging(params)
     if own and not params.allow_self_judging:
         return (
-            f"`roles.{own[0]}` is of the family {known[own[0]]!r}, as is a responder that it judges, and models favour "
-            f"their own; take another judge, or say `allow_self_judging: true`, and why."
+            f"`{_key(own[0])}` is of the family {known[own[0]]!r}, as is one whose replies it judges, and models "
+            f"favour their own; take another judge, or say `allow_self_judging: true`, and why."
         )
     return None
 
@@ -72,7 +73,7 @@ def _budget_problem(params: "Params") -> str | None:
     for name, role in roles(params).items():
         if usd(params.endpoints[role.endpoint].base_url, role.model, 0, 0) is None:
             return (
-                f"`budget_usd` cannot be kept to: the price of {role.model!r} (`roles.{name}`) is not known. Set it to "
+                f"`budget_usd` cannot be kept to: the price of {role.model!r} (`{_key(name)}`) is not known. Set it to "
                 f"null and take `budget_calls`, or add the price to aloe/data/prices.yaml."
             )
     return None
@@ -118,6 +119,27 @@ def _training_problem(params: "Params") -> str | None:
         most = n_trees * trees.n_turns
         if wanted > most:
             return f"`training.dpo.{key}` is {wanted}, but {n_trees} trees give at most {most} pairs."
+    return None
+
+
+def _policy_problem(params: "Params") -> str | None:
+    asked = params.benchmark.endpoint_policies or {}
+    for number, policy in enumerate(params.benchmark.policies):
+        if policy not in (*OWN, *asked):
+            return (
+                f"`benchmark.policies[{number}]` should be one of {', '.join((*OWN, *asked))}, or a model named in "
+                f"`benchmark.endpoint_policies`; got {policy!r}."
+            )
+    wrong = [name for name in asked if name in OWN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)]
+    if wrong:
+        return (
+            f"`benchmark.endpoint_policies.{wrong[0]}`: take another name, of letters, digits, '.', '_' and '-' only."
+        )
     if len(set(params.benchmark.policies)) < len(params.benchmark.policies):
         return "`benchmark.policies` names a policy twice."
     return None
+
+
+def _key(name: str) -> str:
+    """Where a role of `families.roles` stands in the preset."""
+    return f"benchmark.endpoint_{name}" if name.startswith("policies.") else f"roles.{name}"

@@ -18,7 +18,7 @@ JUDGED = ("hinted_responder", "plain_responder")  # both judges see their replie
 
 
 def roles(params: "Params") -> "dict[str, Role]":
-    """Every role of a preset by the name of its key; judges of the benchmark are `alignment_judge[0]` and so on."""
+    """Every role of a preset by its key: `user`, `alignment_judge[0]`; endpoint policies are `policies.<name>`."""
     found: dict[str, Role] = {}
     for field in dataclasses.fields(params.roles):
         value = getattr(params.roles, field.name)
@@ -26,7 +26,7 @@ def roles(params: "Params") -> "dict[str, Role]":
             found |= {f"{field.name}[{number}]": role for number, role in enumerate(value)}
         else:
             found[field.name] = value
-    return found
+    return found | {f"policies.{name}": role for name, role in (params.benchmark.endpoint_policies or {}).items()}
 
 
 def families(params: "Params") -> dict[str, str | None]:
@@ -35,10 +35,15 @@ def families(params: "Params") -> dict[str, str | None]:
 
 
 def self_judging(params: "Params") -> list[str]:
-    """The judges that are of the family of a responder; the sandbox, which is marked as simulated, never is."""
+    """The judges that are of the family of a responder or policy whose replies they judge.
+
+    The sandbox never is: it is marked as simulated instead.
+    """
     known = families(params)
-    judged = {known[name] for name in JUDGED} - {None, SIMULATED}
-    return [name for name in known if "_judge" in name and known[name] in judged]
+    responders = {known[name] for name in JUDGED} - {None, SIMULATED}
+    policies = {known[name] for name in known if name.startswith("policies.")} - {None, SIMULATED}
+    judged = {"preference_judge": responders, "alignment_judge": responders | policies}
+    return [name for name in known if known[name] in judged.get(name.split("[")[0], ())]
 
 
 def _family(role: "Role", params: "Params") -> str | None:

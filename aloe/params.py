@@ -19,7 +19,6 @@ from aloe.strict_yaml import Range, build, read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "params"
-PolicyName = Literal["base", "told", "sft_rejected", "sft_preferred", "dpo"]
 
 
 Count = Annotated[int, Range(low=1)]
@@ -192,17 +191,21 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals."""
+    """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals.
+
+    A policy is one of `policies.OWN`, or a model behind an endpoint by its name in `endpoint_policies`.
+    """
 
     n_profiles: Annotated[int, Range(2)]
     n_personalities: Count
     n_turns: Annotated[int, Range(2)]
-    policies: tuple[PolicyName, ...]
+    policies: tuple[str, ...]
     max_new_tokens: Count
     temperature: Temperature
     batch_size: Count
     confidence: Annotated[float, Range(0.5, 0.999)]
     n_null: Count
+    endpoint_policies: dict[str, Role] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aloe.params import ROOT, Params, Role
+from aloe.policies import OWN
 from aloe.prices import usd
 from aloe.prompts import prompt_file
 
@@ -41,6 +42,7 @@ class RolePlan(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
+    endpoint: str = ""
 
 
 class Plan(NamedTuple):
@@ -145,6 +147,10 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     ]  # fmt: skip
     question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
     judged = [(talks, question + _shown(turn), VERDICT) for turn in range(bench.n_turns)]
+    asked = [(name, role) for name, role in (bench.endpoint_policies or {}).items() if name in bench.policies]
+    replies = [(cases, _prompt(params, "plain_responder") + _history(turn) + USER_MESSAGE, PLAIN)
+               for turn in range(bench.n_turns)]  # fmt: skip
+    plans += [_role(name, role, params, replies) for name, role in asked]
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
 
 
@@ -154,7 +160,7 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
     prompt = round(sum(n * characters for n, characters, _ in asked) / CHARACTERS_PER_TOKEN)
     completion = round(sum(n * characters for n, _, characters in asked) / CHARACTERS_PER_TOKEN)
     price = usd(params.endpoints[role.endpoint].base_url, role.model, prompt, completion)
-    return RolePlan(name, role.model, calls, prompt, completion, price)
+    return RolePlan(name, role.model, calls, prompt, completion, price, role.endpoint)
 
 
 def _writer_calls(params: Params) -> int:
@@ -169,8 +175,7 @@ def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:
     """Roles one after the other, each as fast as its endpoint's slots and limits per minute allow."""
     seconds = 0.0
     for plan in roles:
-        role = getattr(params.roles, plan.role)
-        endpoint = params.endpoints[(role[0] if isinstance(role, tuple) else role).endpoint]
+        endpoint = params.endpoints[plan.endpoint]
         each = SECONDS_PER_CALL["simulated" if endpoint.in_process else "endpoint"]
         seconds += max(
             plan.calls * each / (1 if endpoint.in_process else endpoint.max_in_flight),
@@ -188,7 +193,7 @@ def _training_hours(params: Params, size: float) -> float:
     sft = 2 * trees.n_trees * dialogue * params.training.sft.epochs
     preference = 2 * pairs * dialogue / 2 * dpo.epochs * 4 / 3
     gpu = size >= GPU_FROM
-    replies = len(bench.policies) * bench.n_profiles * bench.n_personalities * bench.n_turns
+    replies = len(set(bench.policies) & set(OWN)) * bench.n_profiles * bench.n_personalities * bench.n_turns
     generated = replies * REPLY / CHARACTERS_PER_TOKEN / TOKENS_PER_SECOND["gpu" if gpu else "cpu"]
     return (6 * size * (sft + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
 

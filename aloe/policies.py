@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aloe.chat import Chat
 
 
+OWN = ("base", "told", "sft_rejected", "sft_preferred", "dpo")  # those that a run begins with or trains
+
+
 class Policy(Protocol):
     """Whatever replies to conversations."""
 
@@ -27,17 +30,19 @@ class Entrant(NamedTuple):
     """A policy that takes part, opened only when its dialogues are not there yet.
 
     `fingerprint` changes whenever the policy's replies could: a hash of its weights, or the model's name.
-    `system` makes the system message for a persona; None: the policy gets the conversation alone.
+    `system` makes the system message for a persona; None: the policy gets the conversation alone. `asked`: the policy
+    is a model behind an endpoint, asked through the chat under its name; `open` then has nothing to open.
     """
 
     name: str
     fingerprint: str
     open: Callable[[], Policy]
     system: Callable[[Persona], str] | None = None
+    asked: bool = False
 
 
 class ChatPolicy:
-    """A model behind an endpoint as a policy, asked in one of the preset's roles."""
+    """A model behind an endpoint as a policy, asked in one of the preset's roles or as one of its endpoint policies."""
 
     def __init__(self, chat: "Chat", role: str = "plain_responder") -> None:
         self._chat, self._role = chat, role

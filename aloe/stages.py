@@ -87,7 +87,7 @@ STAGES = (
         "06_aloe_benchmark",
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
-         *(f"prompt:{name}" for name in ("user", "told", "alignment_judge"))),
+         *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder"))),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost",),
     ),

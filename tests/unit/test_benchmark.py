@@ -158,6 +158,32 @@ def test_told_is_the_base_model_with_a_system_message(run):
         entrants(run, load=str)
 
 
+def with_endpoint_policy(run, **changes):
+    role = dataclasses.replace(run.params.roles.plain_responder, **changes)
+    small = dataclasses.replace(run.params.benchmark, policies=("rival",), endpoint_policies={"rival": role})
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, benchmark=small))
+
+
+def test_a_model_behind_an_endpoint_takes_part_under_its_own_name(run):
+    run = with_endpoint_policy(run)
+    chat = ScriptedChat({"user": user, "rival": lambda messages: f" {messages[-1].content.upper()} "})
+    (rival,) = entrants(run, load=None)
+    held = run_benchmark(chat, run, [rival])
+    assert [t.id for t in held] == ["rival-bench-p01-t1", "rival-bench-p02-t1"]
+    assert held[0].messages[1].content.endswith("SAYS 1")
+    assert "chatting with a user" in next(asked for asked in chat.asked if asked.role == "rival").messages[0].content
+    with pytest.raises(UserError, match="'rival' stands behind an endpoint"):
+        rival.open()
+
+
+def test_another_model_or_sampling_means_new_dialogues_of_an_endpoint_policy(run):
+    def fingerprint(**changes):
+        return entrants(with_endpoint_policy(run, **changes), load=None)[0].fingerprint
+
+    assert fingerprint() == fingerprint(family="simulated")
+    assert len({fingerprint(), fingerprint(model="other"), fingerprint(temperature=0.1)}) == 3
+
+
 def transcript(persona=ANA, policy="echo") -> Transcript:
     contents = [("user", "one"), ("assistant", "first reply"), ("user", "two"), ("assistant", "second reply")]
     return Transcript(f"{policy}-{persona.id}", policy, persona, tuple(Message(r, c) for r, c in contents))

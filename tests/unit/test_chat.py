@@ -172,6 +172,18 @@ def test_the_same_question_at_the_same_time_is_asked_once(run, opened):
     assert len(server.requests) == 2
 
 
+def test_a_policy_behind_an_endpoint_is_asked_as_its_entry_says(run, opened):
+    rival = dataclasses.replace(run.params.roles.user, model="rival", temperature=0.3)
+    bench = dataclasses.replace(run.params.benchmark, endpoint_policies={"mine": rival})
+    server = Server()
+    ask(
+        opened(dataclasses.replace(run, params=dataclasses.replace(run.params, benchmark=bench)), server),
+        "a",
+        role="mine",
+    )
+    assert (server.requests[0]["model"], server.requests[0]["temperature"]) == ("rival", 0.3)
+
+
 def test_results_come_in_the_order_of_the_jobs_and_slots_are_kept(run, opened):
     server = Server()
     chat = opened(run, server)

@@ -104,6 +104,18 @@ def real(allowed="allow_http: true", family="family: llama"):
     return REAL.replace("ALLOWED", allowed).replace("FAMILY", family)
 
 
+def policy(name, endpoint="mine", family="mistral"):
+    """A section that puts a model behind an endpoint on the benchmark."""
+    role = f"{{endpoint: {endpoint}, model: m, temperature: 0.0, max_tokens: 99, family: {family}}}"
+    return f"benchmark: {{policies: [base, {name}], endpoint_policies: {{{name}: {role}}}}}\n"
+
+
+def test_a_model_behind_an_endpoint_may_be_a_policy(extending):
+    params = load_params(extending(real() + policy("rival")))
+    assert params.benchmark.policies == ("base", "rival")
+    assert families(params)["policies.rival"] == "mistral"
+
+
 def test_a_model_of_another_family_may_judge_and_a_machine_nearby_be_asked_in_plain_http(extending):
     params = load_params(extending(real()))
     assert params.endpoints["openai"].tokens_per_minute == 30_000
@@ -118,8 +130,15 @@ def test_a_model_of_another_family_may_judge_and_a_machine_nearby_be_asked_in_pl
     [
         (real(allowed="allow_http: false"), "say `allow_http: true`"),
         (real(family="seed: 1"), "`roles.preference_judge.family` is missing: the price list does not know 'my-judge'"),
-        (real(family="family: GPT"), "`roles.preference_judge` is of the family 'gpt', as is a responder"),
+        (real(family="family: GPT"), "`roles.preference_judge` is of the family 'gpt', as is one whose"),
         ("extends: paper-llama3-8b\nallow_self_judging: false\n", "say `allow_self_judging: true`, and why"),
+        (
+            real() + "benchmark: {policies: [base, other]}\n",
+            "`benchmark.policies[1]` should be one of base, told, sft_rejected, sft_preferred, dpo, or a model",
+        ),
+        (real() + policy("base"), "`benchmark.endpoint_policies.base`: take another name"),
+        (real() + policy("rival", endpoint="nowhere"), "`benchmark.endpoint_policies.rival.endpoint` is 'nowhere'"),
+        (real() + policy("rival", family="llama"), "`roles.alignment_judge[0]` is of the family 'llama', as is one"),
         (real() + "budget_usd: 10\n", "the price of 'my-judge' (`roles.preference_judge`) is not known"),
     ],
 )

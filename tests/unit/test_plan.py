@@ -52,6 +52,16 @@ def test_limits_per_minute_make_a_run_longer():
     assert slowed.asking_hours == pytest.approx(sum(role.calls for role in slowed.roles) / 3600)
 
 
+def test_a_policy_behind_an_endpoint_is_asked_once_per_case_and_turn():
+    params = with_sizes(benchmark={"n_profiles": 2, "n_personalities": 3, "n_turns": 5, "policies": ("base", "rival")})
+    asked = {"rival": params.roles.user, "not entered": params.roles.user}
+    bench = dataclasses.replace(params.benchmark, endpoint_policies=asked)
+    roles = {role.role: role for role in make_plan(dataclasses.replace(params, benchmark=bench)).roles}
+    assert roles["rival"].calls == 2 * 3 * 5
+    assert roles["alignment_judge"].calls == 2 * 30
+    assert "not entered" not in roles
+
+
 def test_every_judge_is_planned_for_itself():
     params = load_params("smoke")
     judges = params.roles.alignment_judge * 2
