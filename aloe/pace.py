@@ -60,7 +60,8 @@ class Pace:
             self._next = turn + self._interval
             if turn <= now:
                 return
-            await asyncio.sleep((turn - now) * random.uniform(1.0, 1.05))  # not everybody at the same instant
+            wait = turn - now
+            await asyncio.sleep(wait + random.uniform(0.0, min(1.0, wait / 20)))  # not everybody at the same instant
             if time.monotonic() >= self._closed:  # else another pause has come meanwhile
                 return
 
