@@ -25,11 +25,6 @@ _INCIDENTAL = set(
     limits own""".split()
 )
 """What a message says "my" of without being about it."""
-_LOWERED = set(
-    """my the a an this that it there we somebody not one today these some nothing after most last next every you in on
-    at""".split()
-)
-"""Opening words that lose their capital when something is put in front of them."""
 MANNER_ODDS = 0.8
 """How often a message is written in a manner of its author once a trait that has one has shown."""
 SHOW_ODDS = (0.95, 0.85, 0.7)
@@ -64,8 +59,8 @@ def next_message(
     parts = [first] if first and (replies or rng.random() < 0.4) and len(main) < 3 else []
     parts += main
     manner = _manner(traits, [*mine, saying] if saying else mine, rng)
-    if manner == "terse":
-        parts = main[:2]
+    if manner == "terse" or (manner in world.habits()["after"] and len(parts) > 2):
+        parts = main
     elif len(parts) < 3 and not parts[-1].endswith("?") and rng.random() < 0.35:
         parts.append(rng.choice(world.chat()["ask"]))
     return " ".join(_in_manner(parts, saying, manner, rng))
@@ -175,17 +170,12 @@ def _in_manner(parts: Sequence[str], saying: str | None, manner: str | None, rng
         parts[-1] = f"{parts[-1][:-1]}!"
     habits = world.habits()
     if manner in habits["before"]:
-        free = [i for i, part in enumerate(parts) if part != saying and _may_lower(part)]
+        free = [i for i, part in enumerate(parts) if part != saying]
         if free:
-            part = parts[free[0]]
-            parts[free[0]] = f"{rng.choice(habits['before'][manner])}, {part[0].lower()}{part[1:]}"
+            parts[free[0]] = f"{rng.choice(habits['before'][manner])} {parts[free[0]]}"
     if manner in habits["after"] and len(parts) < 3 and not parts[-1].endswith("?"):
         parts.append(rng.choice(habits["after"][manner]))
     return parts
-
-
-def _may_lower(text: str) -> bool:
-    return text.split()[0].strip(",.'’").lower() in _LOWERED
 
 
 def _fill(frame: str, fact: Fact) -> str:
