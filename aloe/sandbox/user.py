@@ -25,11 +25,8 @@ _INCIDENTAL = set(
     limits own""".split()
 )
 """What a message says "my" of without being about it."""
-_LOWERED = set(
-    """my the a an this that it there we somebody not one today these some nothing after most last next every you in on
-    at""".split()
-)
-"""Opening words that lose their capital when something is put in front of them."""
+MANNER_ODDS = 0.8
+"""How often a message is written in a manner of its author once a trait that has one has shown."""
 SHOW_ODDS = (0.95, 0.85, 0.7)
 """How often a trait shows at the first turn, at the second, and later."""
 
@@ -61,9 +58,12 @@ def next_message(
         main.insert(rng.choice((0, len(main))), saying)
     parts = [first] if first and (replies or rng.random() < 0.4) and len(main) < 3 else []
     parts += main
-    if len(parts) < 3 and not parts[-1].endswith("?") and rng.random() < 0.35:
+    manner = _manner(traits, [*mine, saying] if saying else mine, rng)
+    if manner == "terse" or (manner in world.habits()["after"] and len(parts) > 2):
+        parts = main
+    elif len(parts) < 3 and not parts[-1].endswith("?") and rng.random() < 0.35:
         parts.append(rng.choice(world.chat()["ask"]))
-    return _in_manner(parts, traits, mine, rng)
+    return " ".join(_in_manner(parts, saying, manner, rng))
 
 
 def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
@@ -154,29 +154,28 @@ def _saying(traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> s
     return rng.choice(unsaid) if unsaid else None
 
 
-def _in_manner(parts: Sequence[str], traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> str:
-    """Punctuation of the one manner that the person's traits have most of, and not in every sentence."""
-    manners = [world.traits()[name].manner for name in traits if name in traits_shown(mine)]
-    counts = {name: manners.count(name) for name in set(manners) - {"none", "flat"}}
-    text = " ".join(parts)
-    if not counts:
-        return text
-    manner = max(sorted(counts), key=lambda name: counts[name])
-    if manner == "exclaiming" and rng.random() < 0.6:
-        return re.sub(r"\.(?=[^.]*$)", "!", text)
-    if manner == "hedging" and rng.random() < 0.4 and text.startswith("I ") is False and text[0] not in "\"'":
-        return f"{rng.choice(('Well', 'Hm', 'So', 'Um'))}, {text[0].lower() if _may_lower(text) else text[0]}{text[1:]}"
-    if manner == "rambling" and len(parts) > 1 and rng.random() < 0.5:
-        tail = text[len(parts[0]) + 1 :]
-        if parts[0].endswith(".") and _may_lower(parts[1]):
-            return f"{parts[0][:-1]}, and anyway, {tail[0].lower()}{tail[1:]}"
-    if manner == "playful" and rng.random() < 0.3:
-        return f"{text} {rng.choice(('Ha.', 'Oh well, ha.', 'Ha, anyway.'))}"
-    return text
+def _manner(traits: Sequence[str], said: Sequence[str], rng: random.Random) -> str | None:
+    """How this message is written: one of the manners of the traits that have shown, most often one that many have."""
+    manners = [world.traits()[name].manner for name in traits if name in traits_shown(said)]
+    counts = {name: manners.count(name) for name in sorted(set(manners) - {"none", "flat"})}
+    if not counts or rng.random() >= MANNER_ODDS:
+        return None
+    return rng.choices(list(counts), [count**2 for count in counts.values()])[0]
 
 
-def _may_lower(text: str) -> bool:
-    return text.split()[0].strip(",.'’").lower() in _LOWERED
+def _in_manner(parts: Sequence[str], saying: str | None, manner: str | None, rng: random.Random) -> list[str]:
+    """The sentences with the punctuation and the small words of a manner; a trait's own sentence keeps its words."""
+    parts = list(parts)
+    if manner == "exclaiming" and parts[-1].endswith("."):
+        parts[-1] = f"{parts[-1][:-1]}!"
+    habits = world.habits()
+    if manner in habits["before"]:
+        free = [i for i, part in enumerate(parts) if part != saying]
+        if free:
+            parts[free[0]] = f"{rng.choice(habits['before'][manner])} {parts[free[0]]}"
+    if manner in habits["after"] and len(parts) < 3 and not parts[-1].endswith("?"):
+        parts.append(rng.choice(habits["after"][manner]))
+    return parts
 
 
 def _fill(frame: str, fact: Fact) -> str:

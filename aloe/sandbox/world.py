@@ -70,6 +70,12 @@ def chat() -> dict[str, list[str]]:
 
 
 @functools.cache
+def habits() -> dict[str, dict[str, list[str]]]:
+    """Small words of a manner of writing: "before" and "after", each by manner."""
+    return dict(read_yaml("habits.yaml"))
+
+
+@functools.cache
 def traits() -> dict[str, Trait]:
     """Every known trait by name."""
     rows = read_yaml("traits.yaml")
