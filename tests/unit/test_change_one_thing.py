@@ -55,20 +55,18 @@ def test_every_recipe_has_at_most_seven_lines():
 
 
 def test_own_seeds_grow_a_pool_of_their_own(preset, tmp_path):
-    own = [
-        f"{name} is a 4{i}-year-old baker from Faro. She keeps two goats."
-        for i, name in enumerate(("Ana", "Ea", "Isa", "Oda", "Una"))
-    ]
+    own = [text.text for text in load_texts(ROOT / "aloe" / "data" / "benchmark_profiles.jsonl", 5)][:6]
+    traits = [text.text for text in load_texts(ROOT / "aloe" / "data" / "benchmark_personalities.jsonl", 5)]
     texts(tmp_path / "mine" / "profiles.jsonl", "seed-p", own)
-    texts(
-        tmp_path / "mine" / "personalities.jsonl", "seed-t", ["Patient, waiting.", "Blunt.", "Shy.", "Droll.", "Kind."]
-    )
+    texts(tmp_path / "mine" / "personalities.jsonl", "seed-t", traits)
     run = preset("Own seeds", {"extends: sandbox": "extends: smoke", "mine/": f"{tmp_path}/mine/"})
-    seeds = load_texts(Path(run.params.personas.seed_profiles), 5)
-    assert [seed.text for seed in seeds] == own
-    with open_chat(run) as chat:
-        grown = expand(chat, seeds, "profile", run.params.personas, 0, [])
-    assert len(grown.texts) > len(own)
+    files = run.params.personas
+    for kind, written in (("profile", own), ("personality", traits)):
+        seeds = load_texts(Path(files.seed_profiles if kind == "profile" else files.seed_personalities), 5)
+        assert [seed.text for seed in seeds] == written
+        with open_chat(run) as chat:
+            grown = expand(chat, seeds, kind, files, 0, [])
+        assert len(grown.texts) > len(written)
 
 
 def test_an_own_judge_scores_over_http(preset, tmp_path):
