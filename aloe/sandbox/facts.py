@@ -44,6 +44,9 @@ _TRANSITIVE_ING = set(
     pudding meeting training during""".split()
 )
 
+_MATTER = {"tutors": "in", "tutor": "in", "teaches": "cook", "teach": "cook", "sees": "about", "see": "about"}
+"""Verbs whose matter comes after this word: "tutors the baker in statistics" is about statistics."""
+
 _PARTICIPLES = {"living", "working", "born", "using"}
 """Words that end a noun phrase after it, but open one after "her": "her living room"."""
 
@@ -210,6 +213,8 @@ def _topic_of_activity(verb: str, rest: list[str]) -> tuple[str | None, bool]:
     if _MOTION.match(verb) and (not rest or rest[0].lower() in STOPS):
         club = [i for i, t in enumerate(rest) if t.strip(",").lower() in _PLACES]
         return (noun_phrase(rest[1 : club[0] + 1]) if club and club[0] < 6 else None) or gerund(verb), False
+    if _MATTER.get(verb) in rest[1:-1]:
+        rest = rest[rest.index(_MATTER[verb], 1) + 1 :]
     while rest and rest[0].lower() in LINKS:
         rest = rest[1:]
     phrase = noun_phrase(rest)

@@ -5,6 +5,7 @@ Knows nothing of personas, roles or topics.
 """
 
 import functools
+import itertools
 import re
 
 DETERMINERS = {"a", "an", "the", "his", "her", "their", "my", "your", "some", "several", "this"}
@@ -32,6 +33,16 @@ IRREGULAR = {
 }  # fmt: skip
 _AUXILIARIES = COPULAS | {"has", "have", "had", "does", "do"}
 _NUMBERS = {"two", "three", "four", "five", "six", "seven", "twin", "grown"}
+_NOT_ADVERBS = set(
+    """lively friendly curly elderly lovely lonely silly woolly jolly hilly chilly ugly family homely costly scaly
+    wobbly bubbly grizzly early monthly lily holly jelly belly assembly butterfly barfly anomaly monopoly""".split()
+)
+"""Adjectives and nouns in -ly, which do not end a noun phrase as adverbs do."""
+_ADJECTIVES = set(
+    """tiny small little big large old older young younger new grumpy shy deaf noisy quiet retired spare second
+    first own whole best favourite lively friendly curly elderly lovely lonely silly woolly jolly""".split()
+)
+"""Words that open a noun phrase and never close one: "her tiny bowls", not "her tiny"."""
 _PAST = set(
     """felt went kept took came left sent taught told gave made said got ran sat stood began brought thought found
     lost met held heard knew saw won wore wrote broke fell grew led paid put read rang rose sang slept spoke spent swam
@@ -39,8 +50,8 @@ _PAST = set(
     might yet""".split()
 )
 _MEASURES = set(
-    """pair group circle lot couple bunch set kind kinds piece cup glass bowl box collection number team plate pot row
-    flock handful tray jar class stack""".split()
+    """pair group circle colony lot couple bunch set kind kinds piece cup glass bowl box collection number team plate
+    pot row flock handful tray jar class stack""".split()
 )
 STOPWORDS = set(
     """a an the and or but if then so as at by for from in into of off on onto out over to up with without about after
@@ -126,17 +137,22 @@ def noun_phrase(tokens: list[str], stop_at_verb: bool = False) -> str | None:
     if "of" in lower and lower[: lower.index("of")] and lower[lower.index("of") - 1] in _MEASURES:
         return noun_phrase(tokens[lower.index("of") + 1 :], stop_at_verb)
     phrase: list[str] = []
-    for token in tokens:
+    for token, after in itertools.zip_longest(tokens, tokens[1:], fillvalue=""):
         bare = token.strip(",;:")
-        counted = len(phrase) == 1 and phrase[0].lower() in _NUMBERS
-        verb_like = stop_at_verb and phrase and not counted and looks_like_verb(bare)
-        ends = phrase and (bare.lower() in _NUMBERS or bare.endswith("ly") or verb_like or len(phrase) == 4)
+        bound = phrase and phrase[-1].lower() in _NUMBERS | _ADJECTIVES
+        plural = bare.endswith("s") and (not after or after.lower() in _AUXILIARIES | MODALS | _PAST | ADVERBS)
+        verb_like = stop_at_verb and phrase and not bound and not plural and looks_like_verb(bare)
+        adverb = bare.endswith("ly") and bare.lower() not in _NOT_ADVERBS
+        ends = phrase and (bare.lower() in _NUMBERS or adverb or verb_like or len(phrase) == 4)
         if ends or bare.lower() in STOPS | DETERMINERS:
             break
         phrase.append(bare)
         if token != bare:
             break
-    if not phrase or phrase[0].lower() in STOPWORDS - _NUMBERS - {"new", "old", "whole", "little", "own"}:
+    first = phrase[0].lower() if phrase else ""
+    if not phrase or first in STOPWORDS - _NUMBERS - {"new", "old", "whole", "little", "own"}:
+        return None
+    if phrase[-1].lower() in _NUMBERS | _ADJECTIVES:
         return None
     return " ".join(phrase)
 

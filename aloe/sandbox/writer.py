@@ -43,7 +43,7 @@ def _profile(fields: Sequence[str], borrowed: Sequence[str], rng: random.Random)
     for field in chosen:
         own = [part for part in borrowed if _usable(part, gender) and world.topic_of(part) == field]
         if own and rng.random() < 0.15:
-            parts.append(_vary(rng.choice(own), gender, rng))
+            parts.append(_vary(rng.choice(own), rng))
         else:
             parts.append(_compose(world.topics()[field], subject, their, them, themself, rng))
     return " ".join(dict.fromkeys(parts))
@@ -89,17 +89,17 @@ def plural(text: str) -> str:
 
 
 def _usable(sentence: str, gender: str) -> bool:
-    """An example's sentence can be borrowed where the pronouns fit, and it names nobody."""
-    first = sentence.split()[0].lower()
-    return first == gender and not re.search(r"\b(?:named|called)\b", sentence) and gender != "they"
+    """An example's sentence can be borrowed where the pronouns fit, it names nobody, and tells of something done."""
+    first, verb = sentence.lower().split()[:2]
+    named = re.search(r"\b(?:named|called)\b", sentence)
+    return first == gender and gender != "they" and verb in _NAMES["activities"] and not named
 
 
-def _vary(sentence: str, gender: str, rng: random.Random) -> str:
-    """The same fact with another detail of time or place."""
-    bare = sentence.rstrip(".")
-    detail = rng.choice(_NAMES["details"])
-    cut = re.split(r" (?:on|every|after|before|at|each|in the|for) ", bare)[0]
-    return f"{cut if len(cut.split()) >= 3 else bare} {detail}."
+def _vary(sentence: str, rng: random.Random) -> str:
+    """The same fact at another time, or in other company."""
+    bare = re.split(r" (?:on|every|after|before|at|each|in|for|all|once|twice|whenever) ", sentence.rstrip("."))[0]
+    kinds = ["times"] if " with " in bare else ["times", "company"]
+    return f"{bare} {rng.choice(_NAMES[rng.choice(kinds)])}."
 
 
 def _personality(known: Sequence[str], rng: random.Random) -> str:

@@ -132,3 +132,21 @@ def test_verbs_and_articles_take_the_right_form():
     phrases = ("owl", "union", "hour", "eel", "European")
     assert [article(phrase)[:2] for phrase in phrases] == ["an", "a ", "a ", "an", "a "]
     assert capitalise("my dog, Rex") == "My dog, Rex"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("two lively stepsons", "two lively stepsons"),
+        ("tiny bowls sell at the market", "tiny bowls"),
+        ("apple trees", "apple trees"),
+        ("chamber concerts took up the whole of Saturday", "chamber concerts"),
+        ("twin sister plays the harp", "twin sister"),
+        ("dog barks at night", "dog"),
+        ("colony of harvest mice", "harvest mice"),
+        ("two", None),
+        ("tiny", None),
+    ],
+)
+def test_a_plural_is_no_verb_and_an_adjective_no_topic(text, expected):
+    assert noun_phrase(text.split(), stop_at_verb=True) == expected

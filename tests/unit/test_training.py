@@ -45,7 +45,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture
 def make_run(base, tmp_path):
-    """A run with trees, on the smoke preset with changes to `training`, its `sft` and its `dpo`."""
+    """A run with trees, on the smoke preset in float32 with changes to `training`, its `sft`, its `dpo`."""
 
     def make(name="toy", trees=TREES, sft=(), dpo=(), **changes):
         params = load_params("smoke")
@@ -53,7 +53,7 @@ def make_run(base, tmp_path):
             params.training,
             sft=dataclasses.replace(params.training.sft, **{"batch_size": 3, **dict(sft)}),
             dpo=dataclasses.replace(params.training.dpo, **{"batch_size": 4, "n_pairs": 0, **dict(dpo)}),
-            **{"base_model": str(base), "max_length": 400, **changes},
+            **{"base_model": str(base), "max_length": 400, "dtype": "float32", **changes},
         )
         run = Run(name, dataclasses.replace(params, training=new), tmp_path / name)
         write_jsonl(run.trees, trees)
