@@ -12,11 +12,13 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aloe.sandbox.faults import FAULTS, Faults, Send, damaged, draw_fault
 from aloe.sandbox.model import Knobs, complete
 
+_WORKERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="simulated")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -82,7 +84,12 @@ async def _completion(
         if fault in FAULTS:
             await FAULTS[fault](send, faults)
             return False
-    text = "" if fault == "empty" else complete(messages, seed * 1_000_003 + own_seed, knobs)
+    if fault == "empty":
+        text = ""
+    else:  # in a thread: most of the time goes to embeddings, which let another thread run
+        text = await asyncio.get_running_loop().run_in_executor(
+            _WORKERS, complete, messages, seed * 1_000_003 + own_seed, knobs
+        )
     payload = _payload(request, messages, text)
     if fault == "truncated":
         await damaged(send, payload)

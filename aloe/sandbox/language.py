@@ -16,7 +16,8 @@ STOPS = set(
     regularly daily weekly again together alone away there here outside inside badly well early late only just even
     nearly almost how throughout up full living working born using is are was were has have had whenever professionally
     competitively online
-    abroad upstairs next""".split()
+    abroad upstairs next last out off round straight right barefoot i you
+    he she it we they people somebody everybody nobody""".split()
 )
 """Words at which a noun phrase ends."""
 ADVERBS = set(
@@ -40,14 +41,29 @@ _NOT_ADVERBS = set(
 """Adjectives and nouns in -ly, which do not end a noun phrase as adverbs do."""
 _ADJECTIVES = set(
     """tiny small little big large old older young younger new grumpy shy deaf noisy quiet retired spare second
-    first own whole best favourite lively friendly curly elderly lovely lonely silly woolly jolly""".split()
+    first own whole best favourite fried lively friendly curly elderly lovely lonely silly woolly jolly""".split()
 )
 """Words that open a noun phrase and never close one: "her tiny bowls", not "her tiny"."""
 _PAST = set(
     """felt went kept took came left sent taught told gave made said got ran sat stood began brought thought found
     lost met held heard knew saw won wore wrote broke fell grew led paid put read rang rose sang slept spoke spent swam
     threw woke keep live own run send sell visit work play want need take make come go gets more feel look lately fill
-    might yet""".split()
+    might yet say show know tell give seem think mean sound start ask call turn keeps decide""".split()
+)
+_VERBS = set(
+    """accept add admire adopt agree aim answer appear argue arrive ask attend avoid bake bark bathe beat become begin
+    believe belong boast bore borrow bother bring brush build buy call calm care carve catch chair change chase
+    cheer choose claim clean climb close coach collect come complain compose conduct cook cost cover cross cry
+    cut cycle dance deliver design dig do draw dream drink drive earn eat enjoy expect explain fall fear feed
+    feel fight find fish fit fix fly forget foster give glow go grow guard hate hear heat help hide hike hold
+    hope insist jog join joke keep kick knit know laugh lead learn leave lend let lie like limp listen live look
+    lose love make manage matter mean meet mend mind miss move need nurse object offer open organise own paint
+    pass pay phone pick plan play please practise praise pray prefer preserve prune pull push rain raise read
+    refuse remain remember remind rent repair restore ride ring rise row run sail say scare see seem sell send
+    serve sew share shine shoot shout show sing sit sleep smell smile smoke snore speak spend stand start stay
+    steal stop study suffer support surf swear swim take talk taste teach tell tend thank think tire trade train
+    translate travel treat try turn tutor understand use visit volunteer wait wake walk want warn wash watch
+    wear weave weigh whistle win wish wonder work worry write""".split()
 )
 _MEASURES = set(
     """pair group circle colony lot couple bunch set kind kinds piece cup glass bowl box collection number team plate
@@ -141,7 +157,7 @@ def noun_phrase(tokens: list[str], stop_at_verb: bool = False) -> str | None:
         bare = token.strip(",;:")
         bound = phrase and phrase[-1].lower() in _NUMBERS | _ADJECTIVES
         plural = bare.endswith("s") and (not after or after.lower() in _AUXILIARIES | MODALS | _PAST | ADVERBS)
-        verb_like = stop_at_verb and phrase and not bound and not plural and looks_like_verb(bare)
+        verb_like = stop_at_verb and phrase and not bound and not plural and looks_like_verb(bare, after)
         adverb = bare.endswith("ly") and bare.lower() not in _NOT_ADVERBS
         ends = phrase and (bare.lower() in _NUMBERS or adverb or verb_like or len(phrase) == 4)
         if ends or bare.lower() in STOPS | DETERMINERS:
@@ -157,8 +173,14 @@ def noun_phrase(tokens: list[str], stop_at_verb: bool = False) -> str | None:
     return " ".join(phrase)
 
 
-def looks_like_verb(word: str) -> bool:
-    """Whether a word after a noun phrase is its verb, or an adverb before it: by a list, else by its ending."""
-    known = word.lower() in _AUXILIARIES | ADVERBS | MODALS | _PAST
-    third_person = word.endswith("s") and not word.endswith("ss")
-    return known or (word[:1].islower() and (third_person or word.endswith("ed")))
+def looks_like_verb(word: str, after: str = "") -> bool:
+    """Whether a word after a noun phrase is its verb, or an adverb before it, rather than a noun in the plural.
+
+    By lists, by its ending in -ed, and where it ends in -s without being listed by what comes after it: an object
+    makes it a verb ("races go-karts"), a preposition or nothing does not.
+    """
+    if word.lower() in _AUXILIARIES | ADVERBS | MODALS | _PAST or re.search(r"n['’]t$", word):
+        return True
+    if not word.endswith("s") or word.endswith("ss"):
+        return word[:1].islower() and word.endswith("ed")
+    return word[:1].islower() and (first_person_verb(word) in _VERBS or bool(after and after.lower() not in STOPS))

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 _LOCK = threading.Lock()
+_FIRST = threading.RLock()
+_STRIPES = [threading.Lock() for _ in range(64)]
 _BATCH = 64
 
 
 @functools.cache
-def _encoder() -> tuple[Any, Any, Any]:
+def _load() -> tuple[Any, Any, Any]:
     import torch
     import transformers
     from transformers import AutoModel, AutoTokenizer
@@ -31,6 +33,11 @@ def _encoder() -> tuple[Any, Any, Any]:
     return torch, AutoTokenizer.from_pretrained(folder, local_files_only=True), model
 
 
+def _encoder() -> tuple[Any, Any, Any]:
+    with _FIRST:  # two threads that ask at once load it once
+        return _load()
+
+
 def _embed(texts: Sequence[str]) -> np.ndarray:
     """Unit vectors of texts in one batch. Shape: (n, 384)."""
     torch, tokenizer, model = _encoder()
@@ -38,9 +45,10 @@ def _embed(texts: Sequence[str]) -> np.ndarray:
     torch.set_num_threads(1)  # a short text is too little work for two threads: they cost five times the CPU
     try:
         with torch.inference_mode():
-            batch = tokenizer(
-                [text[:1000] for text in texts], return_tensors="pt", padding=True, truncation=True, max_length=128
-            )
+            with _LOCK:  # a fast tokenizer serves one thread at a time
+                batch = tokenizer(
+                    [text[:1000] for text in texts], return_tensors="pt", padding=True, truncation=True, max_length=128
+                )
             mask = batch["attention_mask"].unsqueeze(-1)
             mean = (model(**batch).last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)
             return np.asarray(torch.nn.functional.normalize(mean).numpy(), dtype=np.float32)
@@ -62,12 +70,17 @@ def _by_length(word: str) -> tuple[int, str]:
     return len(word), word
 
 
-@functools.lru_cache(maxsize=60_000)
 def vector(text: str) -> np.ndarray:
     """The unit vector of a text. Shape: (384,)."""
-    with _LOCK:
+    with _STRIPES[hash(text) % len(_STRIPES)]:  # who asks for the same text waits for it
+        return _vector(text)
+
+
+@functools.lru_cache(maxsize=60_000)
+def _vector(text: str) -> np.ndarray:
+    with _FIRST:
         own = _own_words().get(text)
-        return own if own is not None else _embed([text])[0]
+    return own if own is not None else _embed([text])[0]
 
 
 def matrix(texts: Iterable[str]) -> np.ndarray:

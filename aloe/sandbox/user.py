@@ -22,7 +22,9 @@ _INCIDENTAL = set(
     stories sentence question answer answers message luck age thoughts thought word words things keys door window bed
     patience body ears eyes nose shoulders shoulder knees knee arms back sleeve lap plate plates cup diary diet hair
     half hour afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper
-    limits own""".split()
+    limits own feelings feeling decisions decision mistakes mistake opinion opinions boss brother's insurance doormat
+    neighbours guests visitors mum dad way ways memory nerves tears smile laugh secret secrets turn part share side
+    fault business problem problems point""".split()
 )
 """What a message says "my" of without being about it."""
 MANNER_ODDS = 0.8

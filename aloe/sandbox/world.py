@@ -151,7 +151,7 @@ def is_habit(clause: str) -> bool:
     """Whether a clause states something lasting ("I keep bees"), as told by its verb or its known words."""
     verb = re.match(r"(?:I|[A-Z]\w+) (?:also |often |never |still |always |now )?(\w+)", clause)
     lasting = set("keep own have share raise live look teach visit help get use ride take".split())
-    if re.match(r"I have (?:been|felt|had|lost|never|always|\w+ed)\b", clause):
+    if re.match(r"I (?:have (?:been|felt|had|lost|never|always|\w+ed)|keep \w+ing)\b", clause):
         return False
     return _topic_of_verb(clause) is not None or bool(verb and verb.group(1) in lasting and topic_of(clause))
 

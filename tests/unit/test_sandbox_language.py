@@ -3,7 +3,16 @@
 import pytest
 
 from aloe.sandbox.facts import read_profile
-from aloe.sandbox.language import article, capitalise, content_words, first_person_verb, gerund, sentences, stem
+from aloe.sandbox.language import (
+    article,
+    capitalise,
+    content_words,
+    first_person_verb,
+    gerund,
+    noun_phrase,
+    sentences,
+    stem,
+)
 
 SHE, HE = "Oksana is a 29-year-old midwife from Lviv.", "His name is Ethan."
 THEY = "Alex is an 18-year-old waiter. They keep two rats. They own a kayak."
@@ -135,7 +144,7 @@ def test_verbs_and_articles_take_the_right_form():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("two lively stepsons", "two lively stepsons"),
         ("tiny bowls sell at the market", "tiny bowls"),
