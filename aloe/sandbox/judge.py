@@ -56,12 +56,15 @@ def level(fit: float) -> int:
     return int(np.clip(round(1 + 4 * fit / 0.8), 1, 5))
 
 
-def fit(profile: str, personality: str, message: str, reply: str) -> float:
-    """How well a reply suits a persona, from about -0.7 (against the grain) to 1 (in every respect)."""
+def fit(profile: str, personality: str, message: str, reply: str, beside: str = "") -> float:
+    """How well a reply suits a persona, from about -0.7 (against the grain) to 1 (in every respect).
+
+    `beside`: a second reply that will be asked about too. It changes nothing but the work: both are embedded at once.
+    """
     return (
         WEIGHTS["manner"] * manner_fit(personality, reply)
         + WEIGHTS["content"] * content_fit(profile, message, reply)
-        + relevance(profile, message, reply)
+        + relevance(profile, message, reply, beside)
         + WEIGHTS["human"] * human_fit(reply)
     )
 
@@ -145,7 +148,7 @@ def _is_strange(word: str, known: frozenset[str]) -> bool:
 
 
 @functools.lru_cache(maxsize=100_000)
-def relevance(profile: str, message: str, reply: str) -> float:
+def relevance(profile: str, message: str, reply: str, beside: str = "") -> float:
     """About -0.2 to 0.3: nearness in meaning of the whole reply to the facts (on average) and to the message.
 
     An answer that could go to anybody lies near 0. The two weights are those, of a coarse grid, under which replies
@@ -154,9 +157,9 @@ def relevance(profile: str, message: str, reply: str) -> float:
     _, facts = read_profile(profile)
     if not facts:
         return 0.0
-    own = meaning.vector(reply)
-    about = float((_fact_table(profile) @ own).mean())
-    return about + 0.6 * float(meaning.vector(message) @ own) - 0.3
+    meant = meaning.together((message, reply, beside or reply))
+    about = float((_fact_table(profile) @ meant[reply]).mean())
+    return about + 0.6 * float(meant[message] @ meant[reply]) - 0.3
 
 
 @functools.lru_cache(maxsize=5_000)

@@ -1,8 +1,9 @@
 """Meaning as vectors: sentence-embedding MiniLM, each text once per process.
 
 In: a word or short text. Out: a unit vector, shape (384,), float32. The words of the sandbox's own text are embedded
-together at the first use, always the same ones in the same batches, every other text alone: so a vector never depends
-on what else was asked for (sums over different batches differ in the last bits). Knows nothing of personas or replies.
+together at the first use, always the same ones in the same batches, every other text alone or in company that the
+caller names: so a vector never depends on what else was asked for (different batches differ in the last bits). Knows
+nothing of personas or replies.
 """
 
 import functools
@@ -81,6 +82,18 @@ def _vector(text: str) -> np.ndarray:
     with _FIRST:
         own = _own_words().get(text)
     return own if own is not None else _embed([text])[0]
+
+
+def together(texts: Iterable[str]) -> dict[str, np.ndarray]:
+    """Vectors of a few texts, embedded in one batch: faster than one by one, and always the same for the same texts."""
+    key = tuple(sorted(set(texts), key=_by_length))
+    with _STRIPES[hash(key) % len(_STRIPES)]:
+        return _together(key)
+
+
+@functools.lru_cache(maxsize=5_000)
+def _together(texts: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return dict(zip(texts, _embed(texts), strict=True))
 
 
 def matrix(texts: Iterable[str]) -> np.ndarray:

@@ -112,7 +112,7 @@ def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Ran
     case = (fields.get("profile", ""), fields.get("personality", ""), message)
     pair = _random(seed, "pair", case, sorted(replies))
     looks = pair.random() < knobs.effect
-    fits = (judge.fit(*case, replies[0]), judge.fit(*case, replies[1])) if looks else (0.0, 0.0)
+    fits = (judge.fit(*case, *replies), judge.fit(*case, *replies[::-1])) if looks else (0.0, 0.0)
     if not looks:
         fits = (0.1, 0.0) if (pair.random() < 0.5) == (replies[0] <= replies[1]) else (0.0, 0.1)
     lengths = (len(words(replies[0])), len(words(replies[1])))

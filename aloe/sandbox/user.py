@@ -9,6 +9,7 @@ import functools
 import random
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from aloe.sandbox import world
 from aloe.sandbox.facts import Fact, read_profile
@@ -27,8 +28,14 @@ _INCIDENTAL = set(
     fault business problem problems point""".split()
 )
 """What a message says "my" of without being about it."""
-MANNER_ODDS = 0.8
-"""How often a message is written in a manner of its author once a trait that has one has shown."""
+HABIT_ODDS = 0.75
+"""How often a message has a habit of its author in it: people write in the manner in which they like to be answered."""
+_OPENINGS = set(
+    """a an the my there some it it's that's we you nobody somebody everybody when since after at if one not these in
+    for what where who how why is can could would should do does let my our people they friends today last things
+    better quieter""".split()
+)
+"""Words that lose their capital letter after a colon."""
 SHOW_ODDS = (0.95, 0.85, 0.7)
 """How often a trait shows at the first turn, at the second, and later."""
 
@@ -60,12 +67,12 @@ def next_message(
         main.insert(rng.choice((0, len(main))), saying)
     parts = [first] if first and (replies or rng.random() < 0.4) and len(main) < 3 else []
     parts += main
-    manner = _manner(traits, [*mine, saying] if saying else mine, rng)
-    if manner == "terse" or (manner in world.habits()["after"] and len(parts) > 2):
+    habit = _habit(traits, rng)
+    if "after" in habit and len(parts) > 2:
         parts = main
-    elif len(parts) < 3 and not parts[-1].endswith("?") and rng.random() < 0.35:
+    elif len(parts) < 3 and not parts[-1].endswith("?") and "after" not in habit and rng.random() < 0.35:
         parts.append(rng.choice(world.chat()["ask"]))
-    return " ".join(_in_manner(parts, saying, manner, rng))
+    return " ".join(_with_habit(parts, saying, habit, rng))
 
 
 def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
@@ -156,28 +163,31 @@ def _saying(traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> s
     return rng.choice(unsaid) if unsaid else None
 
 
-def _manner(traits: Sequence[str], said: Sequence[str], rng: random.Random) -> str | None:
-    """How this message is written: one of the manners of the traits that have shown, most often one that many have."""
-    manners = [world.traits()[name].manner for name in traits if name in traits_shown(said)]
-    counts = {name: manners.count(name) for name in sorted(set(manners) - {"none", "flat"})}
-    if not counts or rng.random() >= MANNER_ODDS:
-        return None
-    return rng.choices(list(counts), [count**2 for count in counts.values()])[0]
+def _habit(traits: Sequence[str], rng: random.Random) -> dict[str, Any]:
+    """A habit of somebody with these traits, of a dimension that matters to them; empty for none."""
+    wants = world.desires(list(traits))
+    if not wants or rng.random() >= HABIT_ODDS:
+        return {}
+    dimension = rng.choices(list(wants), [abs(value) for value in wants.values()])[0]
+    return world.habits()[dimension]["high" if wants[dimension] > 0 else "low"]
 
 
-def _in_manner(parts: Sequence[str], saying: str | None, manner: str | None, rng: random.Random) -> list[str]:
-    """The sentences with the punctuation and the small words of a manner; a trait's own sentence keeps its words."""
+def _with_habit(parts: Sequence[str], saying: str | None, habit: dict[str, Any], rng: random.Random) -> list[str]:
+    """The sentences with a habit's small words or marks; a trait's own sentence keeps its words."""
     parts = list(parts)
-    if manner == "exclaiming" and parts[-1].endswith("."):
-        parts[-1] = f"{parts[-1][:-1]}!"
-    habits = world.habits()
-    if manner in habits["before"]:
-        free = [i for i, part in enumerate(parts) if part != saying]
-        if free:
-            parts[free[0]] = f"{rng.choice(habits['before'][manner])} {parts[free[0]]}"
-    if manner in habits["after"] and len(parts) < 3 and not parts[-1].endswith("?"):
-        parts.append(rng.choice(habits["after"][manner]))
+    if "end" in habit and parts[-1].endswith("."):
+        parts[-1] = f"{parts[-1][:-1]}{habit['end']}"
+    free = [i for i, part in enumerate(parts) if part != saying]
+    if "before" in habit and free:
+        words_ = rng.choice(habit["before"])
+        parts[free[0]] = f"{words_} {_lowered(parts[free[0]]) if words_.endswith(':') else parts[free[0]]}"
+    if "after" in habit and len(parts) < 3 and not parts[-1].endswith("?"):
+        parts.append(rng.choice(habit["after"]))
     return parts
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:] if sentence.split()[0].lower().strip(",") in _OPENINGS else sentence
 
 
 def _fill(frame: str, fact: Fact) -> str:

@@ -25,7 +25,7 @@ TRAIT_THRESHOLD = 0.42
 
 @dataclasses.dataclass(frozen=True)
 class Trait:
-    """A trait of character: how it is written, how its owner talks (`says`, `manner`) and wants to be answered."""
+    """A trait of character: how it is written, what its owner says, and how its owner wants to be answered."""
 
     name: str
     synonyms: tuple[str, ...]
@@ -33,7 +33,6 @@ class Trait:
     shows: tuple[str, ...]
     wants: dict[str, int]
     says: tuple[str, ...]
-    manner: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +69,8 @@ def chat() -> dict[str, list[str]]:
 
 
 @functools.cache
-def habits() -> dict[str, dict[str, list[str]]]:
-    """Small words of a manner of writing: "before" and "after", each by manner."""
+def habits() -> dict[str, dict[str, dict[str, Any]]]:
+    """Small words and marks of a manner of writing, by dimension and by what is wanted of it: "high" or "low"."""
     return dict(read_yaml("habits.yaml"))
 
 
@@ -82,7 +81,7 @@ def traits() -> dict[str, Trait]:
     return {
         row["name"]: Trait(
             row["name"], tuple(row["synonyms"]), row["valence"], tuple(row["shows"]), dict(row["wants"]),
-            tuple(row["says"]), row["manner"],
+            tuple(row["says"]),
         )
         for row in rows
     }  # fmt: skip

@@ -120,7 +120,7 @@ def test_habits_are_told_from_what_happened_once():
 
 def test_a_vector_depends_on_its_text_alone():
     alone = meaning.vector("an unheard-of serval").copy()
-    meaning.vector.cache_clear()
+    meaning._vector.cache_clear()
     rows = meaning.matrix(["parrot", "an unheard-of serval"])
     assert (rows[1] == alone).all()
     assert (rows**2).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
