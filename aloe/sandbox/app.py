@@ -18,7 +18,7 @@ from typing import Any
 from aloe.sandbox.faults import FAULTS, Faults, Send, damaged, draw_fault
 from aloe.sandbox.model import Knobs, complete
 
-_WORKERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="simulated")
+_WORKERS = ThreadPoolExecutor(max_workers=6, thread_name_prefix="simulated")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
