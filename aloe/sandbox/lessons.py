@@ -10,6 +10,7 @@ import functools
 import importlib.resources
 import random
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -193,15 +194,27 @@ def _recall_answer(profile: str) -> str:
 
 
 def _profile(rng: random.Random, rare: float) -> str:
-    """A profile of the persona writer; at the rate `rare` some of its facts give way to facts about rare words."""
-    profile = writer.write_profiles([], 1, rng)[0]
-    if rng.random() >= rare:
-        return profile
-    first, *parts = sentences(profile)
-    subject = "They" if " They " in profile else "She" if " She " in profile else "He"
-    share = rng.random()
-    own = [part if rng.random() > share else _rare_fact(subject, rng) for part in parts]
-    return " ".join([first, *own])
+    """A profile of the persona writer; what is kept back gives way to rare words, at the rate `rare` more than that."""
+    first, *parts = sentences(writer.write_profiles([], 1, rng)[0])
+    subject = (
+        "They" if any(part.startswith("They ") for part in parts) else "She" if "She " in " ".join(parts) else "He"
+    )
+    share = rng.random() if rng.random() < rare else 0.0
+    facts = [part if rng.random() >= share and not kept_back(part) else _rare_fact(subject, rng) for part in parts]
+    return " ".join([first, *facts])
+
+
+@functools.lru_cache(maxsize=20_000)
+def kept_back(sentence: str) -> bool:
+    """Whether a fact is about one of the things, every other one, that only alignment may teach.
+
+    So the dialogues of the study hold words that the base model has never met, as those of the benchmark do, and what
+    is learned from them is to take up a word, not to know it. Kin, work and home are too few to be divided.
+    """
+    facts = read_profile(f"Somebody is a baker from Rome. {sentence}")[1]
+    topic = facts[-1].topic if len(facts) > 1 else None
+    field = world.topic_of(sentence, topic)
+    return topic is not None and field not in {"family", "work", "home"} and zlib.crc32(topic.encode()) % 2 == 1
 
 
 def _rare_fact(subject: str, rng: random.Random) -> str:

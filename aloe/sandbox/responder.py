@@ -97,7 +97,8 @@ def _callback(other: Subject, manner: dict[str, int], rng: random.Random) -> str
     way = "ask" if manner["questions"] > 0 else "soft" if manner["hedging"] > 0 else rng.choice(("direct", "plain"))
     if way == "ask" and other.topic is not None and rng.random() < 0.5:
         return _fill(rng.choice(world.topics()[other.topic].ask), other)
-    return capitalise(str(rng.choice(world.manner()["callbacks"][way])).format(other=other.phrase))
+    kind = "callbacks_kin" if other.topic == "family" else "callbacks"
+    return capitalise(str(rng.choice(world.manner()[kind][way])).format(other=other.phrase))
 
 
 def _question(subject: Subject, rng: random.Random) -> str:
