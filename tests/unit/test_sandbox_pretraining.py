@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+import random
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from aloe.sandbox import judge, lessons, pretraining, user, world
+from aloe.sandbox import judge, lessons, pretraining, user, world, writer
+from aloe.sandbox.facts import read_profile
 from aloe.sandbox.language import sentences, words
 
 FOLDER = Path(pretraining.__file__).parent
@@ -54,6 +57,32 @@ def test_rare_words_are_neither_held_out_nor_words_of_praise_or_abuse():
     assert len(rare) > 5000
     assert not rare & set((FOLDER / "held_out.txt").read_text(encoding="utf-8").split())
     assert not rare & set(judge.sentiment().lexicon)
+
+
+def test_half_of_the_things_that_people_do_are_kept_for_alignment_to_teach():
+    rng = random.Random(0)
+    facts = [part for profile in writer.write_profiles([], 200, rng) for part in sentences(profile)[1:]]
+    divided = [fact for fact in facts if _field(fact) not in {"family", "work", "home", None}]
+    assert 0.3 < sum(map(lessons.kept_back, divided)) / len(divided) < 0.7
+    assert not any(lessons.kept_back(fact) for fact in facts if _field(fact) in {"family", "work", "home"})
+    told = {part for text in texts() for part in sentences(text) if re.match(r"(She|He|They) ", part)}
+    assert not [fact for fact in told if lessons.kept_back(fact) and not _rare(fact)]
+
+
+def _field(fact):
+    topics = [found.topic for found in read_profile(f"Ann is a baker from Rome. {fact}")[1]][1:]
+    return world.topic_of(fact, topics[0]) if topics else None
+
+
+def _rare(fact):
+    """Whether it holds a word that the persona writer does not use."""
+    return bool(set(words(fact)) - _known_words())
+
+
+@functools.cache
+def _known_words():
+    rng = random.Random(1)
+    return frozenset().union(*map(words, writer.write_profiles([], 600, rng)))
 
 
 def test_no_sentence_by_which_a_user_shows_a_trait_is_written():

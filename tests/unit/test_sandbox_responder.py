@@ -47,6 +47,17 @@ def test_a_second_thing_that_is_known_is_called_back_to():
     assert not any("cello" in reply for reply in replies({"questions": -1}))
 
 
+def test_somebody_of_the_family_is_called_back_to_as_a_person():
+    stepson = responder.Subject("family", "your stepson")
+    things = {line.format(other="your stepson") for way in world.manner()["callbacks"].values() for line in way}
+    people = {line.format(other="your stepson") for way in world.manner()["callbacks_kin"].values() for line in way}
+    found = {
+        part for reply in replies({"questions": -1}, 80, stepson) for part in sentences(reply) if "stepson" in part
+    }
+    assert len(found & people) > 5
+    assert not found & (things - people)
+
+
 def test_without_wishes_every_manner_occurs():
     manners = [responder.choose_manner({}, random.Random(seed)) for seed in range(100)]
     for dimension in world.DIMENSIONS:
