@@ -1,7 +1,7 @@
 """The simulated user: the next chat message of a person, who lets facts out bit by bit and shows traits in passing.
 
 In: a profile, a personality, the conversation so far, a random generator, the rate of early disclosure. Out: a
-message of one to three sentences. What has been let out already is read off the conversation; no state is kept.
+message of one to four sentences. What has been let out already is read off the conversation; no state is kept.
 Traits are shown by what the person says and how; never named. Knows nothing of how replies are judged.
 """
 
@@ -28,12 +28,19 @@ _INCIDENTAL = set(
     fault business problem problems point""".split()
 )
 """What a message says "my" of without being about it."""
-HABIT_ODDS = 0.75
-"""How often a message has a habit of its author in it: people write in the manner in which they like to be answered."""
+HABIT_ODDS = (0.25, 0.9)
+"""How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
+between: people write in the manner in which they like to be answered, the more so the better they know each other."""
+MOST_SENTENCES = 4
 _OPENINGS = set(
     """a an the my there some it it's that's we you nobody somebody everybody when since after at if one not these in
     for what where who how why is can could would should do does let my our people they friends today last things
-    better quieter""".split()
+    better quieter that whoever before half family here no yes every each other all last first this those his her their
+    which while though because as by on to with from about after under over once right true fair good noted hard more
+    easier thanks let half between both some any another such only just even still most many few much of or and but so
+    then than if until unless during since without within whether please visitors don't do people friends everyone
+    someone anyone nothing something anything whoever whatever somehow in me mine who'd who's
+    you'd you're they're""".split()
 )
 """Words that lose their capital letter after a colon."""
 SHOW_ODDS = (0.95, 0.85, 0.7)
@@ -63,16 +70,17 @@ def next_message(
         main += sentences(_reveal(hidden[1], mine, rng))
     traits = tuple(name for _, name in world.read_personality(personality) if name is not None)
     saying = _saying(traits, mine, rng)
+    habits = _habits(traits, len(mine), rng)
+    adds = any("after" in habit for habit in habits)
     if saying is not None:
-        main.insert(rng.choice((0, len(main))), saying)
+        main.insert(0 if adds and saying.endswith("?") else rng.choice((0, len(main))), saying)
     parts = [first] if first and (replies or rng.random() < 0.4) and len(main) < 3 else []
     parts += main
-    habit = _habit(traits, rng)
-    if "after" in habit and len(parts) > 2:
+    if adds and len(parts) > 2:
         parts = main
-    elif len(parts) < 3 and not parts[-1].endswith("?") and "after" not in habit and rng.random() < 0.35:
+    elif len(parts) < 3 and not parts[-1].endswith("?") and not adds and rng.random() < 0.35:
         parts.append(rng.choice(world.chat()["ask"]))
-    return " ".join(_with_habit(parts, saying, habit, rng))
+    return " ".join(_with_habits(parts, saying, habits, rng))
 
 
 def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
@@ -163,27 +171,38 @@ def _saying(traits: Sequence[str], mine: Sequence[str], rng: random.Random) -> s
     return rng.choice(unsaid) if unsaid else None
 
 
-def _habit(traits: Sequence[str], rng: random.Random) -> dict[str, Any]:
-    """A habit of somebody with these traits, of a dimension that matters to them; empty for none."""
+def _habits(traits: Sequence[str], turn: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Habits that show at a turn (from 0) of somebody with these traits, one for a dimension that matters to them."""
     wants = world.desires(list(traits))
-    if not wants or rng.random() >= HABIT_ODDS:
-        return {}
-    dimension = rng.choices(list(wants), [abs(value) for value in wants.values()])[0]
-    return world.habits()[dimension]["high" if wants[dimension] > 0 else "low"]
+    first, last = HABIT_ODDS
+    odds = first + (last - first) * min(turn, 9) / 9
+    shown = [dimension for dimension in wants if rng.random() < odds]
+    rng.shuffle(shown)
+    return [world.habits()[dimension]["high" if wants[dimension] > 0 else "low"] for dimension in shown]
 
 
-def _with_habit(parts: Sequence[str], saying: str | None, habit: dict[str, Any], rng: random.Random) -> list[str]:
-    """The sentences with a habit's small words or marks; a trait's own sentence keeps its words."""
+def _with_habits(
+    parts: Sequence[str], saying: str | None, habits: Sequence[dict[str, Any]], rng: random.Random
+) -> list[str]:
+    """The sentences with small words and marks of the habits that find room; a trait's own sentence keeps its words."""
     parts = list(parts)
-    if "end" in habit and parts[-1].endswith("."):
-        parts[-1] = f"{parts[-1][:-1]}{habit['end']}"
-    free = [i for i, part in enumerate(parts) if part != saying]
-    if "before" in habit and free:
-        words_ = rng.choice(habit["before"])
-        parts[free[0]] = f"{words_} {_lowered(parts[free[0]]) if words_.endswith(':') else parts[free[0]]}"
-    if "after" in habit and len(parts) < 3 and not parts[-1].endswith("?"):
-        parts.append(rng.choice(habit["after"]))
+    free = [i for i, part in enumerate(parts) if part != saying and ":" not in part][:1]
+    for habit in habits:
+        room = {"before": bool(free), "after": len(parts) < MOST_SENTENCES and not parts[-1].endswith("?")}
+        kinds = [kind for kind in room if kind in habit and room[kind]]
+        kind = rng.choice(kinds) if kinds else None
+        if kind == "before":
+            words_, i = rng.choice(habit["before"]), free.pop()
+            parts[i] = f"{words_} {_lowered(parts[i]) if words_.endswith(':') else parts[i]}"
+        elif kind == "after":
+            parts.append(rng.choice(habit["after"]))
+    for mark in [habit["end"] for habit in habits if "end" in habit]:
+        parts = [_ending(part, mark, i == len(parts) - 1 or rng.random() < 0.5) for i, part in enumerate(parts)]
     return parts
+
+
+def _ending(sentence: str, mark: str, wanted: bool) -> str:
+    return f"{sentence[:-1]}{mark}" if wanted and sentence.endswith(".") else sentence
 
 
 def _lowered(sentence: str) -> str:
