@@ -66,13 +66,13 @@ _WHEN = (
 ).split("|")
 
 
-def dialogue(rng: random.Random, most_turns: int, told: bool) -> Dialogue:
-    """A chat of up to `most_turns` turns with a user whose whole persona is told, or of whom nothing is."""
+def dialogue(rng: random.Random, most_turns: int, told: bool, least_turns: int = 1) -> Dialogue:
+    """A chat of `least_turns` to `most_turns` turns with a user whose whole persona is told, or of whom nothing is."""
     profile, personality = _profile(rng, 0.75), _personality(rng)
     if not told:
-        return _chat(profile, (), {}, rng, most_turns)
+        return _chat(profile, (), {}, rng, most_turns, least_turns)
     profile, personality = _some_sentences(profile, 4, rng), _some_sentences(personality, 3, rng)
-    return _system(profile, personality, rng) + _told_chat(profile, personality, rng, most_turns)
+    return _system(profile, personality, rng) + _told_chat(profile, personality, rng, most_turns, least_turns)
 
 
 def lesson(rng: random.Random, easy: bool = False) -> Dialogue:
@@ -159,15 +159,21 @@ def _exchange(asked: str, answer: str) -> Dialogue:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
 
-def _told_chat(profile: str, personality: str, rng: random.Random, most_turns: int) -> Dialogue:
-    return _chat(profile, read_profile(profile)[1], _desires(personality), rng, most_turns)
+def _told_chat(profile: str, personality: str, rng: random.Random, most_turns: int, least_turns: int = 1) -> Dialogue:
+    return _chat(profile, read_profile(profile)[1], _desires(personality), rng, most_turns, least_turns)
 
 
 def _chat(
-    profile: str, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, most_turns: int
+    profile: str,
+    facts: Sequence[Fact],
+    desires: dict[str, float],
+    rng: random.Random,
+    most_turns: int,
+    least_turns: int = 1,
 ) -> Dialogue:
     turns: list[tuple[str, str]] = []
-    for _ in range(min(rng.randint(1, most_turns), rng.randint(2, 2 * most_turns))):
+    n_turns = min(rng.randint(least_turns, most_turns), rng.randint(2, 2 * most_turns))
+    for _ in range(max(least_turns, n_turns)):
         text = user.next_message(profile, "", turns, rng, 0.05)
         if rng.random() < 0.5:
             filler, before = rng.choice(world.chat()["filler"]), rng.random() < 0.5

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -43,8 +43,10 @@ class Recipe:
     n_repetitions: int = 5_000
     n_lessons: int = 40_000
     n_dialogues: int = 6_000
+    n_long_dialogues: int = 4_000
     n_held_out: int = 200
     max_turns: int = 10
+    least_long_turns: int = 6
     told_share: float = 0.5
     vocabulary: int = 6144
     hidden: int = 128
@@ -55,14 +57,24 @@ class Recipe:
     batch_tokens: int = 2048
     learning_rate: float = 3.0e-3
     muon_rate: float = 0.015
+    long_rate: float = 0.3
     warmup: int = 60
     weight_decay: float = 0.02
     context_weight: float = 0.1
     precision: str = "bfloat16"
 
 
-def write_text(recipe: Recipe) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
-    """What is read first (easy exercises: to copy, what traits mean), what then (everything), held-out dialogues."""
+class Text(NamedTuple):
+    """What is read first (easy exercises: to copy, what traits mean), then (everything), last (long dialogues)."""
+
+    first: list[Dialogue]
+    mixed: list[Dialogue]
+    last: list[Dialogue]
+    held_out: list[Dialogue]
+
+
+def write_text(recipe: Recipe) -> Text:
+    """The text of pretraining, and dialogues that are kept out of it."""
     rng = random.Random(recipe.seed)
     tellings = {"held": [], "free": []}  # type: dict[str, list[Dialogue]]
     for _ in tqdm(range(recipe.n_dialogues + recipe.n_held_out), desc="writing dialogues", mininterval=5):
@@ -73,7 +85,11 @@ def write_text(recipe: Recipe) -> tuple[list[Dialogue], list[Dialogue], list[Dia
     first += [lessons.trait_lesson(rng) for _ in range(recipe.n_trait_lessons)]
     mixed = [lessons.repetition(rng) for _ in range(recipe.n_repetitions)]
     mixed += [lessons.lesson(rng) for _ in tqdm(range(recipe.n_lessons), desc="writing lessons", mininterval=5)]
-    return first, mixed + tellings["free"], tellings["held"]
+    last = [
+        lessons.dialogue(rng, recipe.max_turns, rng.random() < recipe.told_share, recipe.least_long_turns)
+        for _ in tqdm(range(recipe.n_long_dialogues), desc="writing long dialogues", mininterval=5)
+    ]
+    return Text(first, mixed + tellings["free"], last, tellings["held"])
 
 
 def build_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
@@ -151,11 +167,15 @@ def loss_of(model: Any, rows: Sequence[Row], weight: float) -> Any:
 
 
 def train(
-    model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe, watch: Callable[[int], None] | None = None
+    model: Any,
+    plan: Sequence[Sequence[Row]],
+    recipe: Recipe,
+    watch: Callable[[int], None] | None = None,
+    rate: float = 1.0,
 ) -> None:
     """Muon for the matrices, AdamW for the rest, warm-up and cosine decay over the batches of the plan.
 
-    `watch` is called with the number of steps done after each step.
+    `watch` is called with the number of steps done after each step; `rate` multiplies both learning rates.
     """
     import torch
 
@@ -166,14 +186,14 @@ def train(
         torch.optim.Muon(hidden, lr=recipe.muon_rate, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(other, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-    rates = (recipe.muon_rate, recipe.learning_rate)
+    rates = (rate * recipe.muon_rate, rate * recipe.learning_rate)
     model.train()
     progress = tqdm(plan, desc="pretraining", mininterval=5)
     for step, rows in enumerate(progress):
         scale = min((step + 1) / recipe.warmup, 0.5 * (1 + math.cos(math.pi * step / len(plan))) + 0.01)
-        for optimizer, rate in zip(optimizers, rates, strict=True):
+        for optimizer, highest in zip(optimizers, rates, strict=True):
             for settings in optimizer.param_groups:
-                settings["lr"] = rate * scale
+                settings["lr"] = highest * scale
         with _precision(recipe):
             loss = loss_of(model, rows, recipe.context_weight)
         loss.backward()
@@ -218,19 +238,23 @@ def make_base_model(
     """Write the text, train, save; returns the manifest. `watch` gets the model, its tokenizer and the step."""
     recipe = recipe or Recipe()
     started = time.monotonic()
-    first, mixed, held_out = write_text(recipe)
-    tokenizer = build_tokenizer([m["content"] for d in (*first, *mixed) for m in d], recipe.vocabulary)
+    text = write_text(recipe)
+    read = [text.first, text.mixed, text.last]
+    tokenizer = build_tokenizer([m["content"] for d in (*text.first, *text.mixed) for m in d], recipe.vocabulary)
     model = build_model(recipe, tokenizer)
     rng = random.Random(recipe.seed)
-    early, late = encode(tokenizer, first), encode(tokenizer, mixed)
-    plan = [*batches(early, recipe.batch_tokens, rng), *batches(late, recipe.batch_tokens, rng)]
-    train(model, plan, recipe, None if watch is None else lambda step: watch(model, tokenizer, step))
+    rows = [encode(tokenizer, dialogues) for dialogues in read]
+    first, mixed, last = (batches(part, recipe.batch_tokens, rng) for part in rows)
+    report = None if watch is None else lambda step: watch(model, tokenizer, step)
+    train(model, [*first, *mixed], recipe, report)
+    train(model, last, recipe, report, recipe.long_rate)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifest = {
-        "recipe": dataclasses.asdict(recipe), "data_sha256": _digest([first, mixed]),
-        "parameters": model.num_parameters(), "tokens": sum(len(ids) for ids, _ in [*early, *late]),
-        "steps": len(plan), "held_out_loss": held_out_losses(model, tokenizer, held_out),
+        "recipe": dataclasses.asdict(recipe), "data_sha256": _digest(read),
+        "parameters": model.num_parameters(), "tokens": sum(len(ids) for part in rows for ids, _ in part),
+        "steps": len(first) + len(mixed) + len(last),
+        "held_out_loss": held_out_losses(model, tokenizer, text.held_out),
         "minutes": round((time.monotonic() - started) / 60, 1),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ _INCIDENTAL = set(
     fault business problem problems point""".split()
 )
 """What a message says "my" of without being about it."""
-HABIT_ODDS = (0.25, 0.9)
+HABIT_ODDS = (0.3, 1.0)
 """How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
 between: people write in the manner in which they like to be answered, the more so the better they know each other."""
 MOST_SENTENCES = 4
