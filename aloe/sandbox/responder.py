@@ -31,11 +31,11 @@ class Subject:
 
 
 def choose_manner(desires: dict[str, float], rng: random.Random) -> dict[str, int]:
-    """-1, 0 or 1 per dimension: what the user wants where that is known, a draw by `_PLAIN_ODDS` elsewhere."""
+    """-1, 0 or 1 per dimension: what the user wants where that is known, a draw by `_PLAIN_ODDS` (1 or 0) elsewhere."""
     manner = {"length": rng.choice((-1, 0, 0, 1))}
-    manner |= {dimension: 1 if rng.random() < odds else -1 for dimension, odds in _PLAIN_ODDS.items()}
+    manner |= {dimension: 1 if rng.random() < odds else 0 for dimension, odds in _PLAIN_ODDS.items()}
     if not any(desires.get(dimension, 0) > 0 for dimension in ("warmth", "play")) and desires:
-        manner["play"] = -1
+        manner["play"] = 0
     return manner | {dimension: 1 if value > 0 else -1 for dimension, value in desires.items()}
 
 
@@ -44,15 +44,51 @@ def respond(subject: Subject, other: Subject | None, manner: dict[str, int], rng
 
     At most three sentences: an opener or closer that carries the tone, the advice, a call-back or a question.
     """
+    if manner["length"] < 0:
+        return _briefly(subject, other, manner, rng, said)
     tone, tonal = _tone(manner, rng, said), max(manner["warmth"], manner["exclamation"], manner["play"]) > 0
     advice = _advice(subject, manner, rng)
     second = _second(subject, other, manner, rng)
-    if tonal or manner["length"] > 0 or (manner["length"] == 0 and (second is None or rng.random() < 0.5)):
+    if tonal or manner["warmth"] < 0 or manner["length"] > 0 or second is None or rng.random() < 0.5:
         parts = [tone, advice]
     else:
         parts = [advice]
     parts += [second] if second else []
     return " ".join(parts)
+
+
+def _briefly(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random, said: str) -> str:
+    """A reply in few words: a word or two of tone where one is wanted, short advice, a call-back or a question.
+
+    Of three ways to give the advice, and of three to call back, it takes the shortest.
+    """
+    table = world.manner()
+    named = [core for core in _cores(subject) if "{topic}" in core["do"]] or _cores(subject)
+    way = "soft" if manner["hedging"] > 0 else "direct"
+    frames = table["brief_steps" if manner["structure"] > 0 else "short"][way]
+    ways = [_format(rng.choice(frames), {"do": _fill(rng.choice(named)["do"], subject)}) for _ in range(3)]
+    parts = [capitalise(min(ways, key=len))]
+    if manner["warmth"]:
+        parts.insert(0, _fresh(table["openers"]["warm_brief" if manner["warmth"] > 0 else "cool"], rng, said))
+    if manner["play"] > 0:
+        parts[0] = _laughing(parts[0])
+    if other is not None and other.phrase is not None:
+        parts.append(min((_callback(other, manner, rng, brief=True) for _ in range(3)), key=len))
+    elif manner["questions"] > 0:
+        parts.append(_question(subject, rng))
+    if manner["exclamation"] > 0:
+        parts = [f"{part[:-1]}!" if part.endswith(".") else part for part in parts]
+    return " ".join(parts)
+
+
+def _laughing(sentence: str) -> str:
+    name = sentence.split()[0] in {"I", "I'm", "I'd", "I'll", "I've"}
+    return f"Ha, {sentence if name else sentence[0].lower() + sentence[1:]}"
+
+
+def _fresh(options: Sequence[str], rng: random.Random, said: str) -> str:
+    """One of the options, not one that was said before while there are others."""
+    return str(rng.choice([option for option in options if option not in said] or list(options)))
 
 
 def _second(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random) -> str | None:
@@ -65,14 +101,15 @@ def _second(subject: Subject, other: Subject | None, manner: dict[str, int], rng
 
 def _tone(manner: dict[str, int], rng: random.Random, said: str) -> str:
     openers = world.manner()["openers"]
-    lively = manner["exclamation"] > 0
-    if manner["play"] > 0 and (manner["warmth"] <= 0 or rng.random() < 0.5):
-        options = openers["playful_lively" if lively else "playful"]
-    elif manner["warmth"] > 0:
-        options = openers["warm_lively" if lively else "warm"]
-    else:
-        options = openers["lively" if lively else "plain"]
-    return str(rng.choice([option for option in options if option not in said] or options))
+    end = "_lively" if manner["exclamation"] > 0 else ""
+    if manner["warmth"] > 0:
+        opener = _fresh(openers[f"warm{end}"], rng, said)
+        return _laughing(opener) if manner["play"] > 0 else opener
+    if manner["play"] > 0:
+        return _fresh(openers[f"playful{end}"], rng, said)
+    if manner["warmth"] < 0:
+        return _fresh(openers[f"cool{end}"], rng, said)
+    return _fresh(openers["lively" if end else "plain"], rng, said)
 
 
 def _advice(subject: Subject, manner: dict[str, int], rng: random.Random) -> str:
@@ -93,9 +130,9 @@ def _advice(subject: Subject, manner: dict[str, int], rng: random.Random) -> str
     return capitalise(sentence)
 
 
-def _callback(other: Subject, manner: dict[str, int], rng: random.Random) -> str:
+def _callback(other: Subject, manner: dict[str, int], rng: random.Random, brief: bool = False) -> str:
     way = "ask" if manner["questions"] > 0 else "soft" if manner["hedging"] > 0 else rng.choice(("direct", "plain"))
-    if way == "ask" and other.topic is not None and rng.random() < 0.5:
+    if way == "ask" and other.topic is not None and not brief and rng.random() < 0.5:
         return _fill(rng.choice(world.topics()[other.topic].ask), other)
     kind = "callbacks_kin" if other.topic == "family" else "callbacks"
     return capitalise(str(rng.choice(world.manner()[kind][way])).format(other=other.phrase))

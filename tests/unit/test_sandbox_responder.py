@@ -40,6 +40,21 @@ def test_a_reply_has_at_most_three_sentences():
         assert max(len(sentences(reply)) for reply in replies(desires, other=CELLO)) <= 3
 
 
+def test_who_likes_it_short_gets_half_the_words():
+    short, long = (
+        sum(len(reply.split()) for reply in replies({"length": sign}, other=CELLO)) / 40 for sign in (-1, 1)
+    )
+    assert short <= 0.55 * long
+    assert all("cello" in reply.lower() or "music" in reply.lower() for reply in replies({"length": -2}, other=CELLO))
+
+
+def test_who_likes_it_short_and_merry_gets_both():
+    for reply in replies({"length": -2, "play": 1, "exclamation": 1, "warmth": 1}, other=CELLO):
+        assert reply.startswith("Ha, ")
+        assert "!" in reply
+        assert len(reply.split()) <= 34
+
+
 def test_a_second_thing_that_is_known_is_called_back_to():
     assert all(
         "cello" in reply.lower() or "music" in reply.lower() for reply in replies({"questions": -1}, other=CELLO)
@@ -61,7 +76,7 @@ def test_somebody_of_the_family_is_called_back_to_as_a_person():
 def test_without_wishes_every_manner_occurs():
     manners = [responder.choose_manner({}, random.Random(seed)) for seed in range(100)]
     for dimension in world.DIMENSIONS:
-        assert {manner[dimension] for manner in manners} >= {-1, 1}
+        assert {manner[dimension] for manner in manners} >= {1, -1 if dimension == "length" else 0}
 
 
 def test_what_is_known_decides_the_manner_whatever_is_drawn():
@@ -104,6 +119,6 @@ def test_what_a_message_is_about_is_read_from_the_message_alone(message, topic, 
 def test_a_reply_avoids_an_opening_that_was_used_before():
     openers = world.manner()["openers"]["plain"]
     for seed in range(20):
-        manner = {**dict.fromkeys(world.DIMENSIONS, -1), "length": 1}
+        manner = {**dict.fromkeys(world.DIMENSIONS, 0), "length": 1}
         reply = responder.respond(PARROT, None, manner, random.Random(seed), " ".join(openers[1:]))
         assert reply.startswith(openers[0])
