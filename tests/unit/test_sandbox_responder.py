@@ -41,9 +41,7 @@ def test_a_reply_has_at_most_three_sentences():
 
 
 def test_who_likes_it_short_gets_half_the_words():
-    short, long = (
-        sum(len(reply.split()) for reply in replies({"length": sign}, other=CELLO)) / 40 for sign in (-1, 1)
-    )
+    short, long = (sum(len(reply.split()) for reply in replies({"length": sign}, other=CELLO)) / 40 for sign in (-1, 1))
     assert short <= 0.55 * long
     assert all("cello" in reply.lower() or "music" in reply.lower() for reply in replies({"length": -2}, other=CELLO))
 
