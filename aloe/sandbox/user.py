@@ -187,22 +187,35 @@ def _with_habits(
     """The sentences with small words and marks of the habits that find room; a trait's own sentence keeps its words."""
     parts = list(parts)
     free = [i for i, part in enumerate(parts) if part != saying and ":" not in part][:1]
+    ends = [i for i, part in enumerate(parts) if part != saying and part.endswith(".")]
+    marks = [mark for habit in habits for mark in habit.get("end", ()) if len(mark) == 1]
     for habit in habits:
-        room = {"before": bool(free), "after": len(parts) < MOST_SENTENCES and not parts[-1].endswith("?")}
-        kinds = [kind for kind in room if kind in habit and room[kind]]
+        worded = [mark for mark in habit.get("end", ()) if mark not in marks]
+        room = {
+            "end": bool(worded and ends),
+            "before": bool("before" in habit and free),
+            "after": "after" in habit and len(parts) < MOST_SENTENCES and not parts[-1].endswith("?"),
+        }
+        kinds = [kind for kind, there in room.items() if there]
         kind = rng.choice(kinds) if kinds else None
-        if kind == "before":
+        if kind == "end":
+            i = ends.pop(rng.randrange(len(ends)))
+            parts[i] = f"{parts[i][:-1]}{rng.choice(worded)}"
+        elif kind == "before":
             words_, i = rng.choice(habit["before"]), free.pop()
             parts[i] = f"{words_} {_lowered(parts[i]) if words_.endswith(':') else parts[i]}"
         elif kind == "after":
             parts.append(rng.choice(habit["after"]))
-    for mark in [habit["end"] for habit in habits if "end" in habit]:
-        parts = [_ending(part, mark, i == len(parts) - 1 or rng.random() < 0.5) for i, part in enumerate(parts)]
-    return parts
+    return _marked(parts, marks, rng) if marks else parts
 
 
-def _ending(sentence: str, mark: str, wanted: bool) -> str:
-    return f"{sentence[:-1]}{mark}" if wanted and sentence.endswith(".") else sentence
+def _marked(parts: Sequence[str], marks: Sequence[str], rng: random.Random) -> list[str]:
+    """The sentences with one of the marks instead of the full stop of the last one and of every other one before."""
+    last = max((i for i, part in enumerate(parts) if part.endswith(".")), default=-1)
+    return [
+        f"{part[:-1]}{rng.choice(marks)}" if part.endswith(".") and (i == last or rng.random() < 0.5) else part
+        for i, part in enumerate(parts)
+    ]
 
 
 def _lowered(sentence: str) -> str:
