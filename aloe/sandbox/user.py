@@ -25,9 +25,20 @@ _INCIDENTAL = set(
     half hour afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper
     limits own feelings feeling decisions decision mistakes mistake opinion opinions boss brother's insurance doormat
     neighbours guests visitors mum dad way ways memory nerves tears smile laugh secret secrets turn part share side
-    fault business problem problems point""".split()
+    fault business problem problems point appointment fringe statement schoolfriends rucksack""".split()
 )
-"""What a message says "my" of without being about it."""
+"""What a message says "my" of, by the last word, without being about it."""
+_ASIDE = set(
+    """breath break lunch review notes lip peace legs teeth keyboard level sense situation excitement closer stop
+    friends receipt option terms plans plan watch sleeves supper porch appetite seat goals view gate health cupboards lucky
+    shelves hall hallway messages relatives surroundings mismatched kisses evenings corner eyes usual little hot
+    good fortune case past idea doctor landlord grown give move wait done caught long to thing things tongue
+    goodbye mark earplugs blame steps hopes hope dreams breakfast attention money wallet nerve confidence ideas
+    taste pulse pride""".split()
+)
+"""The same by the first word."""
+_DONE = "to|been|done|caught|grown|come|run|never|always|had|got|made|seen|forgotten|spent|taken|no|nothing|only"
+"""What follows "I have" where nothing is had."""
 HABIT_ODDS = (0.3, 1.0)
 """How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
 between: people write in the manner in which they like to be answered, the more so the better they know each other."""
@@ -95,11 +106,16 @@ def clauses_of(message: str) -> tuple[Fact, ...]:
     owned: list[Fact] = []
     stated: list[Fact] = []
     for part in sentences(message):
-        for clause in re.findall(r"\bI (?:am|have|[a-z]+) [^,.;:!?]+", part):
+        for clause in re.findall(rf"\bI (?!have (?:{_DONE})\b)(?:am|have|[a-z]+) [^,.;:!?…]+", part):
             stated.extend(fact for fact in read_profile(clause)[1] if world.is_habit(fact.sentence))
-        for phrase in re.findall(r"\b[Mm]y [^,.;:!?]+", part):
+        for phrase in re.findall(r"\b[Mm]y [^,.;:!?…]+", part):
             owned.extend(read_profile(phrase if len(phrase.split()) > 2 else f"{phrase} is there")[1])
-    return tuple(fact for fact in (*owned, *stated) if fact.topic and fact.topic.split()[-1].lower() not in _INCIDENTAL)
+    return tuple(fact for fact in (*owned, *stated) if fact.topic and not _is_incidental(fact.topic))
+
+
+def _is_incidental(topic: str) -> bool:
+    named = topic.lower().removeprefix("own ").split()
+    return named[0] in _ASIDE or named[-1] in _INCIDENTAL
 
 
 def traits_shown(messages: Sequence[str]) -> frozenset[str]:
