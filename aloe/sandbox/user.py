@@ -30,8 +30,8 @@ _INCIDENTAL = set(
 """What a message says "my" of, by the last word, without being about it."""
 _ASIDE = set(
     """breath break lunch review notes lip peace legs teeth keyboard level sense situation excitement closer stop
-    friends receipt option terms plans plan watch sleeves supper porch appetite seat goals view gate health cupboards lucky
-    shelves hall hallway messages relatives surroundings mismatched kisses evenings corner eyes usual little hot
+    friends receipt option terms plans plan watch sleeves supper porch appetite seat goals view gate health cupboards
+    lucky shelves hall hallway messages relatives surroundings mismatched kisses evenings corner eyes usual little hot
     good fortune case past idea doctor landlord grown give move wait done caught long to thing things tongue
     goodbye mark earplugs blame steps hopes hope dreams breakfast attention money wallet nerve confidence ideas
     taste pulse pride""".split()
