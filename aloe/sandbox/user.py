@@ -202,8 +202,9 @@ def _with_habits(
 ) -> list[str]:
     """The sentences with small words and marks of the habits that find room; a trait's own sentence keeps its words."""
     parts = list(parts)
-    free = [i for i, part in enumerate(parts) if part != saying and ":" not in part][:1]
-    ends = [i for i, part in enumerate(parts) if part != saying and part.endswith(".")]
+    own = [i for i, part in enumerate(parts) if part != saying and len(part.split()) > 4]
+    free = [i for i in own if ":" not in parts[i]][:1]
+    ends = [i for i in own if parts[i].endswith(".")]
     marks = [mark for habit in habits for mark in habit.get("end", ()) if len(mark) == 1]
     for habit in habits:
         worded = [mark for mark in habit.get("end", ()) if mark not in marks]
