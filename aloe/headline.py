@@ -36,12 +36,18 @@ def headline(run: Run) -> Headline:
     metrics = finished_metrics(run)
     benchmark = metrics["benchmark"]
     last, percent = benchmark["n_turns"], round(100 * run.params.benchmark.confidence)
+    policies = benchmark["policies"]
+    marks = (
+        " † N-IR inside its null band, where curves without a trend lie: not to be read as growth."
+        if any(map(_in_null_band, policies.values()))
+        else ""
+    )
     what = "**Simulated**: a simulated language model and a small Llama" if metrics["simulated"] else "Real models"
     return Headline(
         f"{what}; preset `{metrics['preset']}`, seed {metrics['seed']}, {benchmark['n_cases']} held-out cases of "
-        f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.",
+        f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.{marks}",
         ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R²", "N-IR", "N-R²"),
-        tuple(_row(name, policy) for name, policy in benchmark["policies"].items()),
+        tuple(_row(name, policy) for name, policy in policies.items()),
     )
 
 
@@ -95,9 +101,14 @@ def _row(name: str, policy: dict[str, Any]) -> tuple[str, ...]:
         _with_interval(policy["al_mean"], policy.get("al_mean_ci"), 2),
         _with_interval(policy["ir"], policy.get("ir_ci"), 3),
         _number(policy["r2"], 2),
-        _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3),
+        _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3) + (" †" if _in_null_band(policy) else ""),
         _number(policy["n_r2"], 2),
     )
+
+
+def _in_null_band(policy: dict[str, Any]) -> bool:
+    band, value = policy.get("n_ir_null_band"), policy["n_ir"]
+    return value is not None and band is not None and band[0] <= value <= band[1]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -472,7 +472,15 @@ def test_a_job_that_was_cancelled_is_not_taken_for_done(run, opened):
         opened(run, Server()).run([cancelled], "x")
 
 
-def test_ctrl_c_cancels_what_is_under_way_and_keeps_what_came_in(run, opened):
+@pytest.fixture
+def hears_ctrl_c():
+    """A run in the background of a shell inherits that Ctrl-C is ignored; here it is heard whatever was inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_cancels_what_is_under_way_and_keeps_what_came_in(run, opened, hears_ctrl_c):
     server = Server()
     chat = opened(run, server)
     ended = []

@@ -102,6 +102,19 @@ def test_the_headline_rounds_and_says_what_there_is_not(run):
     assert "Simulated: a simulated language model" in text_table(run)
 
 
+def test_the_headline_marks_an_n_ir_inside_its_null_band(run):
+    assert "†" not in text_table(run)
+    policies = run.read_metrics()["benchmark"]["policies"]
+    run.update_metrics({"benchmark": {**run.read_metrics()["benchmark"], "policies": {
+        "dpo": {**policies["dpo"], "n_ir": 0.05, "n_ir_ci": [0.01, 0.09], "n_ir_null_band": [-0.08, 0.08]},
+        "told": {**policies["dpo"], "n_ir": 0.09, "n_ir_ci": None, "n_ir_null_band": [-0.08, 0.08]},
+    }}})  # fmt: skip
+    dpo, told = markdown_table(run).splitlines()[-2:]
+    assert "| 0.050 [0.010, 0.090] † |" in dpo
+    assert "| 0.090 |" in told
+    assert "† N-IR inside its null band" in headline.headline(run).sentence
+
+
 def test_an_unfinished_run_has_no_headline(run):
     run.metrics.unlink()
     run.update_metrics({"trees": {"n_trees": 3}})
