@@ -166,16 +166,58 @@ def loss_of(model: Any, rows: Sequence[Row], weight: float) -> Any:
     return (losses * scale).sum() / scale.sum()
 
 
+class Unfinished:
+    """What an interrupted pretraining leaves: taken up again by the same recipe on the same text, else begun anew."""
+
+    EVERY = 200  # steps, about a minute
+
+    def __init__(self, file: Path, key: str) -> None:
+        """`key`: says what is trained on what."""
+        import torch
+
+        self._file, self._key, self._started = file, key, time.monotonic()
+        found = torch.load(file, weights_only=True) if file.is_file() else {}
+        self._found: dict[str, Any] = found if found.get("key") == key else {}
+
+    @property
+    def minutes(self) -> float:
+        """Spent so far, those before an interruption included."""
+        return float(self._found.get("minutes", 0.0)) + (time.monotonic() - self._started) / 60
+
+    def take_up(self, stage: int, model: Any, optimizers: Sequence[Any]) -> int | None:
+        """Put model and optimizers where this stage stopped; the steps that it had done, None if it was over."""
+        if not self._found or self._found["stage"] < stage:
+            return 0
+        model.load_state_dict(self._found["model"])
+        if self._found["stage"] > stage:
+            return None
+        for optimizer, state in zip(optimizers, self._found["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        return int(self._found["step"])
+
+    def keep(self, stage: int, step: int, model: Any, optimizers: Sequence[Any]) -> None:
+        """Replace what is kept; a kill while it writes leaves the last one."""
+        import torch
+
+        states = {"model": model.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+        new = self._file.with_suffix(".new")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"key": self._key, "stage": stage, "step": step, "minutes": self.minutes, **states}, new)
+        new.replace(self._file)
+
+    def forget(self) -> None:
+        """Remove what is kept, once the model is written."""
+        self._file.unlink(missing_ok=True)
+
+
 def train(
-    model: Any,
-    plan: Sequence[Sequence[Row]],
-    recipe: Recipe,
-    watch: Callable[[int], None] | None = None,
-    rate: float = 1.0,
-) -> None:
+    model: Any, plan: Sequence[Sequence[Row]], recipe: Recipe, unfinished: Unfinished, stage: int = 0,
+    watch: Callable[[int], None] | None = None, rate: float = 1.0,
+) -> None:  # fmt: skip
     """Muon for the matrices, AdamW for the rest, warm-up and cosine decay over the batches of the plan.
 
-    `watch` is called with the number of steps done after each step; `rate` multiplies both learning rates.
+    Goes on where `unfinished` says that this stage stopped. `watch` is called with the number of steps done after each
+    step; `rate` multiplies both learning rates.
     """
     import torch
 
@@ -188,8 +230,11 @@ def train(
     ]
     rates = (rate * recipe.muon_rate, rate * recipe.learning_rate)
     model.train()
-    progress = tqdm(plan, desc="pretraining", mininterval=5)
-    for step, rows in enumerate(progress):
+    done = unfinished.take_up(stage, model, optimizers)
+    if done is None:
+        return
+    progress = tqdm(plan[done:], desc="pretraining", initial=done, total=len(plan), mininterval=5)
+    for step, rows in enumerate(progress, done):
         scale = min((step + 1) / recipe.warmup, 0.5 * (1 + math.cos(math.pi * step / len(plan))) + 0.01)
         for optimizer, highest in zip(optimizers, rates, strict=True):
             for settings in optimizer.param_groups:
@@ -203,6 +248,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
         if step % 20 == 0:
             progress.set_postfix(loss=f"{loss.item():.3f}")
+        if (step + 1) % unfinished.EVERY == 0 or step + 1 == len(plan):
+            unfinished.keep(stage, step + 1, model, optimizers)
         if watch is not None:
             watch(step + 1)
 
@@ -235,9 +282,11 @@ def _digest(dialogues: Any) -> str:
 def make_base_model(
     folder: Path = BASE_MODEL, recipe: Recipe | None = None, watch: Callable[[Any, Any, int], None] | None = None
 ) -> dict[str, Any]:
-    """Write the text, train, save; returns the manifest. `watch` gets the model, its tokenizer and the step."""
+    """Write the text, train, save; returns the manifest. `watch` gets the model, its tokenizer and the step.
+
+    An interrupted call goes on where it stopped when it is made again with the same recipe.
+    """
     recipe = recipe or Recipe()
-    started = time.monotonic()
     text = write_text(recipe)
     read = [text.first, text.mixed, text.last]
     tokenizer = build_tokenizer([m["content"] for d in (*text.first, *text.mixed) for m in d], recipe.vocabulary)
@@ -246,18 +295,21 @@ def make_base_model(
     rows = [encode(tokenizer, dialogues) for dialogues in read]
     first, mixed, last = (batches(part, recipe.batch_tokens, rng) for part in rows)
     report = None if watch is None else lambda step: watch(model, tokenizer, step)
-    train(model, [*first, *mixed], recipe, report)
-    train(model, last, recipe, report, recipe.long_rate)
+    digest = _digest(read)
+    unfinished = Unfinished(folder / "unfinished.pt", f"{digest} {recipe}")
+    train(model, [*first, *mixed], recipe, unfinished, 0, report)
+    train(model, last, recipe, unfinished, 1, report, recipe.long_rate)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     manifest = {
-        "recipe": dataclasses.asdict(recipe), "data_sha256": _digest(read),
+        "recipe": dataclasses.asdict(recipe), "data_sha256": digest,
         "parameters": model.num_parameters(), "tokens": sum(len(ids) for part in rows for ids, _ in part),
         "steps": len(first) + len(mixed) + len(last),
         "held_out_loss": held_out_losses(model, tokenizer, text.held_out),
-        "minutes": round((time.monotonic() - started) / 60, 1),
+        "minutes": round(unfinished.minutes, 1),
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    unfinished.forget()
     return manifest
 
 

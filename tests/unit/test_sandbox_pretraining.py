@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from aloe.sandbox import judge, lessons, pretraining, user, world, writer
@@ -44,6 +45,43 @@ def own_lines():
 
     files = sorted((FOLDER / "world").rglob("*.yaml"))
     return [(file.name, lines) for file in files for lines in lists(yaml.safe_load(file.read_text(encoding="utf-8")))]
+
+
+TINY = dataclasses.replace(
+    pretraining.Recipe(), vocabulary=400, hidden=16, layers=1, heads=2, intermediate=16, precision="float32",
+    **{field.name: 6 for field in dataclasses.fields(pretraining.Recipe) if field.name[:2] == "n_"},
+)  # fmt: skip
+
+
+def test_an_interrupted_pretraining_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining.Unfinished, "EVERY", 2)
+    whole = pretraining.make_base_model(tmp_path / "whole", TINY)
+    for last in (3, 2):  # in the first stage, then in the second
+        counted = []
+
+        def stop(model, tokenizer, step, last=last, counted=counted):
+            counted.append(step)
+            if len(counted) == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            pretraining.make_base_model(tmp_path / "halting", TINY, stop)
+        assert (tmp_path / "halting" / "unfinished.pt").is_file()
+    steps = []
+    halting = pretraining.make_base_model(tmp_path / "halting", TINY, lambda model, tokenizer, step: steps.append(step))
+    assert len(steps) < whole["steps"]
+    assert not (tmp_path / "halting" / "unfinished.pt").exists()
+    assert {**whole, "minutes": 0} == {**halting, "minutes": 0}
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "halting")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_what_another_text_left_is_not_taken_up(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    pretraining.Unfinished(tmp_path / "unfinished.pt", "one").keep(0, 7, model, [])
+    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "one").take_up(1, model, []) == 0
+    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "one").take_up(0, model, []) == 7
+    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "other").take_up(0, model, []) == 0
 
 
 def test_no_held_out_word_is_written():
