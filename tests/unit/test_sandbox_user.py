@@ -144,3 +144,30 @@ def test_the_user_answers_a_question_about_something_that_is_known():
 def test_a_user_without_a_persona_still_has_something_to_say():
     for seed in range(5):
         assert ask("user", seed=seed, profile="", personality="", conversation="")
+
+
+def _habits_in(message):
+    """(dimension, side) of each habit whose words stand in a message."""
+    return {
+        (dimension, side)
+        for dimension, sides in world.habits().items()
+        for side, habit in sides.items()
+        if any(words_ in message for kind in ("before", "after") for words_ in habit.get(kind, ()))
+    }
+
+
+def test_users_let_go_with_time():
+    """Above all in how sentences end: words of a habit need room, which a message of four sentences seldom has."""
+    marked = [sum("!" in message or "…" in message for message in turn) for turn in zip(*dialogues(), strict=True)]
+    assert sum(marked[5:]) >= 1.3 * sum(marked[:5])
+
+
+def test_users_write_as_they_like_to_be_answered():
+    right = wrong = 0
+    for (_, personality), messages in zip(personas(), dialogues(), strict=True):
+        wants = world.desires([name for _, name in world.read_personality(personality) if name])
+        for dimension, side in set().union(*map(_habits_in, messages)):
+            suits = wants.get(dimension, 0) * (1 if side == "high" else -1) > 0
+            right, wrong = right + suits, wrong + (not suits)
+    assert right >= 200
+    assert wrong <= right / 20  # a habit's words can stand in another sentence by chance
