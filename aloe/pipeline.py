@@ -7,6 +7,8 @@ what a stage computes, and imports nothing heavy unless there is something to do
 """
 
 import json
+import resource
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +63,7 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
             print("Building the report", flush=True)
             build_report(run)
         publish(run)
-        print(f"\n{text_table(run)}\nReport: {run.report / 'index.html'}")
+        print(f"\n{text_table(run)}\n{_expense(run)}\nReport: {run.report / 'index.html'}")
 
 
 def redo_analysis(run: Run, preset: str, seed: int | None) -> None:
@@ -101,7 +103,7 @@ def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
         raise RuntimeError(f"{stage.name} ended without writing {', '.join(missing)}")
     run.record_stage(
         stage.name, stages.inputs(stage, run), sorted({*declared, *found}), recipe=recipe, prose=text, metrics=metrics,
-        seconds=round(time.monotonic() - started, 1),
+        seconds=round(time.monotonic() - started, 1), peak_memory_mb=_peak_memory(),
     )  # fmt: skip
 
 
@@ -160,6 +162,20 @@ def _note(run: Run, stage: Stage, record: dict[str, Any] | None) -> None:
     records = {**manifest.get("stages", {}), stage.name: record}
     manifest["stages"] = {name: value for name, value in records.items() if value is not None}
     write_text(run.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def _peak_memory() -> int:
+    """Resident memory, in MB, of the largest process that this one has started and seen end, until now."""
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(largest / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+def _expense(run: Run) -> str:
+    """What the stages took, wherever they were run: their time in all, and the memory of the largest process."""
+    records = [record for stage in STAGES if (record := _record(run, stage))]
+    minutes, seconds = divmod(round(sum(record.get("seconds", 0) for record in records)), 60)
+    largest = max((record.get("peak_memory_mb", 0) for record in records), default=0)
+    return f"Stages: {minutes} min {seconds:02d} s in all; largest process {largest / 1e3:.1f} GB."
 
 
 def _metric(run: Run, key: str) -> Any:

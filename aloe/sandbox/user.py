@@ -39,10 +39,11 @@ _ASIDE = set(
 """The same by the first word."""
 _DONE = "to|been|done|caught|grown|come|run|never|always|had|got|made|seen|forgotten|spent|taken|no|nothing|only"
 """What follows "I have" where nothing is had."""
-HABIT_ODDS = (0.3, 1.0)
+HABIT_ODDS = (0.1, 1.0)
 """How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
 between: people write in the manner in which they like to be answered, the more so the better they know each other."""
 MOST_SENTENCES = 4
+"""A habit that adds a sentence finds room in a message with fewer."""
 _OPENINGS = set(
     """a an the my there some it it's that's we you nobody somebody everybody when since after at if one not these in
     for what where who how why is can could would should do does let my our people they friends today last things
