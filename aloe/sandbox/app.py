@@ -50,7 +50,11 @@ def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | No
             path = scope["path"].rstrip("/")
             if path.endswith("/chat/completions"):
                 stats.received += 1
-                whole = await _completion(await _body(receive), send, seed, knobs, latency, faults, attempts)
+                body, gone = await _body(receive), asyncio.ensure_future(receive())
+                try:
+                    whole = await _completion(body, send, seed, knobs, latency, faults, attempts, gone)
+                finally:
+                    gone.cancel()
                 stats.answered += whole  # not added in one go: others are counted while this one waits
             elif path == "/stats":
                 await _send(send, 200, dataclasses.asdict(stats))
@@ -65,8 +69,10 @@ def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | No
 
 
 async def _completion(
-    body: bytes, send: Send, seed: int, knobs: Knobs, latency: float, faults: Faults | None, attempts: dict[str, int]
-) -> bool:
+    body: bytes, send: Send, seed: int, knobs: Knobs, latency: float, faults: Faults | None, attempts: dict[str, int],
+    gone: "asyncio.Future[Any]",
+) -> bool:  # fmt: skip
+    """Answer, unless `gone` is done: the caller has hung up, and nothing is written for nobody."""
     try:
         request = json.loads(body)
         messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in request["messages"]]
@@ -76,6 +82,8 @@ async def _completion(
         return False
     if latency:
         await asyncio.sleep(latency)
+    if gone.done():
+        return False
     fault = None
     if faults is not None:
         key = json.dumps([own_seed, messages])

@@ -191,3 +191,11 @@ def test_the_server_does_not_start_on_a_bad_or_missing_fault_file(tmp_path):
         assert done.returncode == 2
         assert name in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_caller_who_has_hung_up_is_not_answered():
+    with served("--latency", 0.5) as url:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{url}/v1/chat/completions", json=MANY[0], timeout=0.1)
+        httpx2.post(f"{url}/v1/chat/completions", json=MANY[1]).raise_for_status()
+        assert httpx2.get(f"{url}/stats").json() == {"received": 2, "answered": 1}
