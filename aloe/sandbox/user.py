@@ -39,7 +39,7 @@ _ASIDE = set(
 """The same by the first word."""
 _DONE = "to|been|done|caught|grown|come|run|never|always|had|got|made|seen|forgotten|spent|taken|no|nothing|only"
 """What follows "I have" where nothing is had."""
-HABIT_ODDS = (0.1, 1.0)
+HABIT_ODDS = (0.0, 0.7)
 """How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
 between: people write in the manner in which they like to be answered, the more so the better they know each other."""
 MOST_SENTENCES = 4
@@ -51,7 +51,7 @@ _OPENINGS = set(
     which while though because as by on to with from about after under over once right true fair good noted hard more
     easier thanks let half between both some any another such only just even still most many few much of or and but so
     then than if until unless during since without within whether please visitors don't do people friends everyone
-    someone anyone nothing something anything whoever whatever somehow in me mine who'd who's
+    someone anyone nothing something anything never always whoever whatever somehow in me mine who'd who's
     you'd you're they're""".split()
 )
 """Words that lose their capital letter after a colon."""
