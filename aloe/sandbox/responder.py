@@ -1,8 +1,8 @@
 """The simulated responder: one reply to a user, in a manner and about things.
 
 In: what was said last, what is known of the user (topics, desires), a random generator. Out: at most three
-sentences. The manner is a value from -1 to 1 per dimension of `world.DIMENSIONS`; without desires it is drawn at
-random, so that a plain reply suits somebody and knows nobody. Reads no persona and no prompt itself.
+sentences. The manner is a value from -1 to 1 per dimension of `world.DIMENSIONS`; without desires it is that of
+somebody drawn at random, so that a plain reply suits somebody and knows nobody. Reads no persona and no prompt itself.
 """
 
 import dataclasses
@@ -13,8 +13,10 @@ from aloe.sandbox import world
 from aloe.sandbox.facts import Fact
 from aloe.sandbox.language import capitalise
 
-_PLAIN_ODDS = {"exclamation": 0.25, "questions": 0.4, "hedging": 0.4, "warmth": 0.2, "play": 0.07, "structure": 0.2}
-"""How often a reply that knows nobody is lively, asks back, hedges, is warm, jokes, gives steps or reasons."""
+_ODDS = {
+    "length": 0.4, "exclamation": 0.5, "questions": 0.5, "hedging": 0.5, "warmth": 0.6, "play": 0.55, "structure": 0.7,
+}  # fmt: skip
+"""Of replies to somebody who is not known, the share with much of a dimension: about the share of people who want it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +33,12 @@ class Subject:
 
 
 def choose_manner(desires: dict[str, float], rng: random.Random) -> dict[str, int]:
-    """-1, 0 or 1 per dimension: what the user wants where that is known, a draw by `_PLAIN_ODDS` (1 or 0) elsewhere."""
-    manner = {"length": rng.choice((-1, 0, 0, 1))}
-    manner |= {dimension: 1 if rng.random() < odds else 0 for dimension, odds in _PLAIN_ODDS.items()}
-    if not any(desires.get(dimension, 0) > 0 for dimension in ("warmth", "play")) and desires:
-        manner["play"] = 0
+    """-1 or 1 per dimension: what the user wants where that is known, elsewhere what suits somebody else.
+
+    So replies that know their user and replies that do not are, on the whole, equally lively or warm: what is preferred
+    is what fits this user, and no manner is better than another for everybody.
+    """
+    manner = {dimension: 1 if rng.random() < _ODDS[dimension] else -1 for dimension in world.DIMENSIONS}
     return manner | {dimension: 1 if value > 0 else -1 for dimension, value in desires.items()}
 
 

@@ -39,7 +39,7 @@ _ASIDE = set(
 """The same by the first word."""
 _DONE = "to|been|done|caught|grown|come|run|never|always|had|got|made|seen|forgotten|spent|taken|no|nothing|only"
 """What follows "I have" where nothing is had."""
-HABIT_ODDS = (0.0, 0.7)
+HABIT_ODDS = (0.1, 1.0)
 """How often each habit of its author is in a message, at the first turn and from the tenth on, with a straight line
 between: people write in the manner in which they like to be answered, the more so the better they know each other."""
 MOST_SENTENCES = 4
