@@ -23,8 +23,8 @@ USER_MESSAGE, HINTED, PLAIN, VERDICT = 157, 172, 124, 14
 REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
 INFERRED_PER_TURN = 42  # the inducer's notes grow with every turn, until they hold the whole persona
 TAGS = 20  # around each message of a conversation that stands inside a prompt
-# Of the texts that the persona writer writes until the pool is saturated, about this share is kept.
-KEPT_SHARE = 0.3
+# A text is the less often new, the larger its pool: in the sandbox the share kept falls about as exp(-pool / CROWDING).
+CROWDING = {"profiles": 700.0, "personalities": 365.0}
 CALLS_PER_ROUND = 8  # as in `personas`, which is not imported: it needs the embedder's libraries
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
@@ -166,9 +166,14 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
 def _writer_calls(params: Params) -> int:
     """Calls, in whole rounds, until both pools are large enough and saturated, at most `max_calls` for each."""
     personas = params.personas
-    texts = [max(personas.window, n / KEPT_SHARE) for n in (personas.n_profiles, personas.n_personalities)]
-    rounds = [math.ceil(n / personas.batch / CALLS_PER_ROUND) for n in texts]
-    return sum(min(personas.max_calls, CALLS_PER_ROUND * n) for n in rounds)
+    calls = 0
+    for kind, n in (("profiles", personas.n_profiles), ("personalities", personas.n_personalities)):
+        enough = CROWDING[kind] * math.expm1(n / CROWDING[kind])
+        share = max(personas.min_accept_share, 1e-9)  # 0: never, up to `max_calls`
+        saturated = CROWDING[kind] * (1 / share - 1) + personas.window / 2  # noticed half a window late
+        texts = max(personas.window, enough, saturated)
+        calls += min(personas.max_calls, CALLS_PER_ROUND * math.ceil(texts / personas.batch / CALLS_PER_ROUND))
+    return calls
 
 
 def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:

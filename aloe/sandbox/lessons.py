@@ -141,7 +141,8 @@ def rare_words() -> tuple[str, ...]:
     texts = (" ".join(topic.frames) + " ".join(sum(topic.slots.values(), ())) for topic in world.topics().values())
     barred = set().union(*map(content_words, (*texts, *held_out())))
     mood = judge.sentiment().lexicon  # no words of praise or abuse
-    return tuple(w for w in vocabulary if w not in mood and not content_words(w) & barred and w not in held_out())
+    kept = [w for w in vocabulary if content_words(w) and not content_words(w) & barred]
+    return tuple(w for w in kept if w not in mood and w not in held_out())
 
 
 @functools.cache
@@ -206,8 +207,20 @@ def _profile(rng: random.Random, rare: float) -> str:
         "They" if any(part.startswith("They ") for part in parts) else "She" if "She " in " ".join(parts) else "He"
     )
     share = rng.random() if rng.random() < rare else 0.0
+    first = _rare_origin(first, share, rng)
     facts = [part if rng.random() >= share and not kept_back(part) else _rare_fact(subject, rng) for part in parts]
     return " ".join([first, *facts])
+
+
+def _rare_origin(sentence: str, share: float, rng: random.Random) -> str:
+    """The first sentence of a profile, with a rare word for the occupation, for the place, for both or neither."""
+    named = re.fullmatch(r"(.+ is )(an? )(\d+-year-old )(retired )?(.+) from ([^,]+)\.", sentence)
+    if named is None:
+        return sentence
+    head, determiner, age, retired, job, place = named.groups()
+    job = rare_word(rng) if rng.random() < share else job
+    place = capitalise(rare_word(rng)) if rng.random() < share else place
+    return f"{head}{determiner}{age}{retired or ''}{job} from {place}."
 
 
 @functools.lru_cache(maxsize=20_000)

@@ -16,7 +16,8 @@ from aloe.sandbox.language import capitalise
 _ODDS = {
     "length": 0.4, "exclamation": 0.5, "questions": 0.5, "hedging": 0.5, "warmth": 0.6, "play": 0.55, "structure": 0.7,
 }  # fmt: skip
-"""Of replies to somebody who is not known, the share with much of a dimension: about the share of people who want it."""
+"""Of replies to somebody who is not known, the share with much of a dimension: as many as people want it."""
+_CALLBACKS = {"family": "callbacks_kin", "health": "callbacks_health"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _callback(other: Subject, manner: dict[str, int], rng: random.Random, brief:
     way = "ask" if manner["questions"] > 0 else "soft" if manner["hedging"] > 0 else rng.choice(("direct", "plain"))
     if way == "ask" and other.topic is not None and not brief and rng.random() < 0.5:
         return _fill(rng.choice(world.topics()[other.topic].ask), other)
-    kind = "callbacks_kin" if other.topic == "family" else "callbacks"
+    kind = _CALLBACKS.get(str(other.topic), "callbacks")
     return capitalise(str(rng.choice(world.manner()[kind][way])).format(other=other.phrase))
 
 

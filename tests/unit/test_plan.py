@@ -35,9 +35,10 @@ def test_the_writer_is_asked_in_rounds_until_the_pool_is_large_enough_and_the_wi
     def calls(**personas):
         return make_plan(with_sizes("sandbox", personas=personas)).roles[0].calls
 
-    # 331 profiles / 0.3 / 20 a call = 55.2: 7 rounds of 8; 71 personalities take 11.8, and the window of 200 takes 10
-    assert calls() == 56 + 16
-    assert calls(window=400, n_personalities=14) == 56 + 24  # 20 calls to fill the window: 3 rounds
+    # Until three texts in ten are new: 700 x (1 / 0.3 - 1) + 100 = 1,733 profiles and 365 x 2.33 + 100 = 952
+    # personalities, 20 a call: 11 and 6 rounds of 8.
+    assert calls() == 88 + 48
+    assert calls(min_accept_share=1.0, n_profiles=700, n_personalities=71) == 64 + 16  # 1,203 and 200 texts
     assert calls(max_calls=10) == 20
 
 
