@@ -18,8 +18,8 @@ from aloe.prices import usd
 from aloe.prompts import prompt_file
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
-# Lengths in characters, as measured in four dialogues of the sandbox; a reply is held to three sentences.
-USER_MESSAGE, HINTED, PLAIN, VERDICT = 157, 172, 124, 14
+# Lengths in characters, as measured in the dialogues of the sandbox; a reply is held to three sentences.
+USER_MESSAGE, HINTED, PLAIN, VERDICT = 190, 169, 154, 14
 REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
 INFERRED_PER_TURN = 42  # the inducer's notes grow with every turn, until they hold the whole persona
 TAGS = 20  # around each message of a conversation that stands inside a prompt
