@@ -11,6 +11,8 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from IPython.core.error import StdinNotImplementedError
+
 from aloe.asking import ask_parsed, instruct
 from aloe.dialogues import INDUCED_FORM, Induced, parse_induced
 from aloe.errors import UserError
@@ -76,5 +78,5 @@ def _listen(ask: Callable[[str], str]) -> str:
         return ask("you: ").strip()
     except (EOFError, KeyboardInterrupt):
         return ""
-    except NotImplementedError:  # a kernel without a keyboard
+    except StdinNotImplementedError:  # a kernel without a keyboard
         raise UserError("Nobody is at the keyboard: set `talk = False`, or open the notebook in Jupyter.") from None

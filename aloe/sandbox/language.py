@@ -6,7 +6,9 @@ Knows nothing of personas, roles or topics.
 
 import functools
 import itertools
+import random
 import re
+from collections.abc import Sequence
 
 DETERMINERS = {"a", "an", "the", "his", "her", "their", "my", "your", "some", "several", "this"}
 STOPS = set(
@@ -91,6 +93,11 @@ def sentences(text: str) -> list[str]:
 def capitalise(text: str) -> str:
     """First letter upper case, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def unsaid(options: Sequence[str], said: str, rng: random.Random) -> str:
+    """One of the options, not one that stands in `said` while there are others."""
+    return rng.choice([option for option in options if option not in said] or list(options))
 
 
 def article(phrase: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aloe.sandbox import world
 from aloe.sandbox.facts import Fact
-from aloe.sandbox.language import capitalise
+from aloe.sandbox.language import capitalise, unsaid
 
 _ODDS = {
     "length": 0.4, "exclamation": 0.5, "questions": 0.5, "hedging": 0.5, "warmth": 0.6, "play": 0.55, "structure": 0.7,
@@ -73,7 +73,7 @@ def _briefly(subject: Subject, other: Subject | None, manner: dict[str, int], rn
     ways = [_format(rng.choice(frames), {"do": _fill(rng.choice(named)["do"], subject)}) for _ in range(3)]
     parts = [capitalise(min(ways, key=len))]
     if manner["warmth"]:
-        parts.insert(0, _fresh(table["openers"]["warm_brief" if manner["warmth"] > 0 else "cool"], rng, said))
+        parts.insert(0, unsaid(table["openers"]["warm_brief" if manner["warmth"] > 0 else "cool"], said, rng))
     if manner["play"] > 0:
         parts[0] = _laughing(parts[0])
     if other is not None and other.phrase is not None:
@@ -90,11 +90,6 @@ def _laughing(sentence: str) -> str:
     return f"Ha, {sentence if name else sentence[0].lower() + sentence[1:]}"
 
 
-def _fresh(options: Sequence[str], rng: random.Random, said: str) -> str:
-    """One of the options, not one that was said before while there are others."""
-    return str(rng.choice([option for option in options if option not in said] or list(options)))
-
-
 def _second(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random) -> str | None:
     if other is not None and other.phrase is not None:
         return _callback(other, manner, rng)
@@ -107,13 +102,13 @@ def _tone(manner: dict[str, int], rng: random.Random, said: str) -> str:
     openers = world.manner()["openers"]
     end = "_lively" if manner["exclamation"] > 0 else ""
     if manner["warmth"] > 0:
-        opener = _fresh(openers[f"warm{end}"], rng, said)
+        opener = unsaid(openers[f"warm{end}"], said, rng)
         return _laughing(opener) if manner["play"] > 0 else opener
     if manner["play"] > 0:
-        return _fresh(openers[f"playful{end}"], rng, said)
+        return unsaid(openers[f"playful{end}"], said, rng)
     if manner["warmth"] < 0:
-        return _fresh(openers[f"cool{end}"], rng, said)
-    return _fresh(openers["lively" if end else "plain"], rng, said)
+        return unsaid(openers[f"cool{end}"], said, rng)
+    return unsaid(openers["lively" if end else "plain"], said, rng)
 
 
 def _advice(subject: Subject, manner: dict[str, int], rng: random.Random) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aloe.sandbox import world
 from aloe.sandbox.facts import Fact, read_profile
-from aloe.sandbox.language import capitalise, content_words, sentences, words
+from aloe.sandbox.language import capitalise, content_words, sentences, unsaid, words
 
 REVEAL_ODDS = 0.85
 """How often a message lets out a new fact while there is one left."""
@@ -142,28 +142,22 @@ def _key(sentence: str) -> str:
 def _answer(reply: str, known: Sequence[Fact], mine: Sequence[str], rng: random.Random) -> str | None:
     asked = [part for part in sentences(reply) if part.endswith("?")]
     if not asked:
-        return _fresh(world.chat()["acknowledge"], mine, rng) if rng.random() < 0.45 else None
+        return unsaid(world.chat()["acknowledge"], " ".join(mine), rng) if rng.random() < 0.45 else None
     present = content_words(asked[-1])
     meant = [fact for fact in known if content_words(str(fact.topic)) & present]
     if not meant:
-        return _fresh(world.chat()["answer"], mine, rng)
+        return unsaid(world.chat()["answer"], " ".join(mine), rng)
     topic = world.topic_of(meant[-1].sentence, meant[-1].topic)
     if topic is None:
-        return _fresh(world.chat()["answer"], mine, rng)
+        return unsaid(world.chat()["answer"], " ".join(mine), rng)
     return _fill(rng.choice(world.topics()[topic].answer), meant[-1])
-
-
-def _fresh(options: Sequence[str], mine: Sequence[str], rng: random.Random) -> str:
-    """One of the options, not one that the person has used before while there are others."""
-    said = " ".join(mine)
-    return rng.choice([option for option in options if option not in said] or list(options))
 
 
 def _main(hidden: Sequence[Fact], known: Sequence[Fact], mine: Sequence[str], rng: random.Random) -> str:
     if hidden and (not known or rng.random() < REVEAL_ODDS):
         return _reveal(hidden[0] if rng.random() < 0.5 else rng.choice(hidden), mine, rng)
     if not known:
-        return _fresh(world.chat()["quiet"], mine, rng)
+        return unsaid(world.chat()["quiet"], " ".join(mine), rng)
     recent = content_words(" ".join(mine[-2:]))
     fresh = [fact for fact in known if not content_words(str(fact.topic)) & recent] or list(known)
     fact = rng.choice(fresh)

@@ -18,13 +18,13 @@ import urllib.request
 from pathlib import Path
 
 from asking import served
+from memory import some_personas
 
 from aloe.chat import open_chat
 from aloe.dialogues import grow_trees
 from aloe.params import ROOT, Endpoint, load_params
-from aloe.records import Persona, write_jsonl, write_text
+from aloe.records import write_jsonl, write_text
 from aloe.runs import OUTPUTS, Run
-from aloe.texts import load_texts
 
 WIDTHS = (8, 1, 32)  # requests in flight of the undisturbed runs; the first is that of the killed one
 ALLOWED = 0.05  # calls answered in vain, as a share of the undisturbed count; and one per kill and request in flight
@@ -125,15 +125,8 @@ def grow(folder: Path, url: str, width: int, n: int) -> None:
     params = load_params("sandbox")
     endpoint = Endpoint(url, None, width, timeout_s=60.0, max_retries=12)
     run = Run("bench", dataclasses.replace(params, endpoints={"simulated": endpoint}), folder)
-    profiles = load_texts(ROOT / params.personas.seed_profiles, 1)
-    personalities = load_texts(ROOT / params.personas.seed_personalities, 1)
-    pairs = [(profile, personality) for personality in personalities for profile in profiles][:n]
-    personas = [
-        Persona(f"train-p{i}-t{i}", f"train-p{i}", f"train-t{i}", profile.text, personality.text)
-        for i, (profile, personality) in enumerate(pairs)
-    ]
     with open_chat(run) as chat:
-        write_jsonl(run.trees, grow_trees(chat, personas, params.trees, params.seed))
+        write_jsonl(run.trees, grow_trees(chat, some_personas(n), params.trees, params.seed))
 
 
 if __name__ == "__main__":

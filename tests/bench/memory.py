@@ -50,22 +50,26 @@ def measured(n: int, turns: int) -> float:
 
 
 def grow(n: int, turns: int) -> None:
-    """Grow dialogues with the seed texts, each persona under as many names as it takes."""
+    """Grow dialogues against the simulated model in this process."""
     params = load_params("sandbox")
     trees = dataclasses.replace(params.trees, n_turns=turns)
-    profiles = load_texts(ROOT / params.personas.seed_profiles, 1)
-    personalities = load_texts(ROOT / params.personas.seed_personalities, 1)
-    personas = []
-    for i in range(n):
-        profile, personality = profiles[i % len(profiles)], personalities[i // len(profiles) % len(personalities)]
-        name = f"I am number {i}."  # so that no two personas ask for the same
-        personas.append(
-            Persona(f"train-p{i}-t{i}", f"train-p{i}", f"train-t{i}", f"{profile.text} {name}", personality.text)
-        )
     with tempfile.TemporaryDirectory(prefix="aloe-bench-") as folder:
         run = Run("bench", params, Path(folder))
         with open_chat(run) as chat:
-            write_jsonl(run.trees, grow_trees(chat, personas, trees, params.seed))
+            write_jsonl(run.trees, grow_trees(chat, some_personas(n), trees, params.seed))
+
+
+def some_personas(n: int) -> list[Persona]:
+    """Pairs of seed texts, each under as many names as it takes, so that no two ask for the same."""
+    files = load_params("sandbox").personas
+    profiles = load_texts(ROOT / files.seed_profiles, 1)
+    personalities = load_texts(ROOT / files.seed_personalities, 1)
+    personas = []
+    for i in range(n):
+        profile, personality = profiles[i % len(profiles)], personalities[i // len(profiles) % len(personalities)]
+        text = f"{profile.text} I am number {i}."
+        personas.append(Persona(f"train-p{i}-t{i}", f"train-p{i}", f"train-t{i}", text, personality.text))
+    return personas
 
 
 if __name__ == "__main__":

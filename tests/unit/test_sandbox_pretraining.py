@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from aloe.sandbox import judge, lessons, pretraining, user, world, writer
+from aloe.sandbox import judge, lessons, pretraining, unfinished, user, world, writer
 from aloe.sandbox.facts import read_profile
 from aloe.sandbox.language import sentences, words
 
@@ -54,7 +54,7 @@ TINY = dataclasses.replace(
 
 
 def test_an_interrupted_pretraining_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining.Unfinished, "EVERY", 2)
+    monkeypatch.setattr(unfinished.Unfinished, "EVERY", 2)
     whole = pretraining.make_base_model(tmp_path / "whole", TINY)
     for last in (3, 2):  # in the first stage, then in the second
         counted = []
@@ -78,10 +78,10 @@ def test_an_interrupted_pretraining_goes_on_where_it_stopped(tmp_path, monkeypat
 
 def test_what_another_text_left_is_not_taken_up(tmp_path):
     model = torch.nn.Linear(2, 2)
-    pretraining.Unfinished(tmp_path / "unfinished.pt", "one").keep(0, 7, model, [])
-    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "one").take_up(1, model, []) == 0
-    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "one").take_up(0, model, []) == 7
-    assert pretraining.Unfinished(tmp_path / "unfinished.pt", "other").take_up(0, model, []) == 0
+    unfinished.Unfinished(tmp_path / "unfinished.pt", "one").keep(0, 7, model, [])
+    assert unfinished.Unfinished(tmp_path / "unfinished.pt", "one").take_up(1, model, []) == 0
+    assert unfinished.Unfinished(tmp_path / "unfinished.pt", "one").take_up(0, model, []) == 7
+    assert unfinished.Unfinished(tmp_path / "unfinished.pt", "other").take_up(0, model, []) == 0
 
 
 def test_no_held_out_word_is_written():

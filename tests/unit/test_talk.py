@@ -1,6 +1,7 @@
 """Talking with a policy: what each side gets to see, and every way in which a conversation ends."""
 
 import pytest
+from IPython.core.error import StdinNotImplementedError
 from scripted_chat import ScriptedChat
 
 from aloe.errors import UserError
@@ -80,4 +81,4 @@ def test_an_inducer_that_cannot_be_read_shows_nothing_rather_than_a_guess():
 
 def test_without_a_keyboard_it_says_so():
     with pytest.raises(UserError, match="talk = False"):
-        hold([NotImplementedError()], Parrot(), ScriptedChat({}))
+        hold([StdinNotImplementedError()], Parrot(), ScriptedChat({}))
