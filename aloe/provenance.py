@@ -48,7 +48,7 @@ def fingerprint(path: Path) -> str:
 
 def simulated_model(folder: Path) -> str:
     """SHA-256 (hex) of what the simulated model's replies follow from: its code and texts, without its base model's."""
-    others = {"lessons.py", "pretraining.py", "unfinished.py", "__main__.py", "faults.py"}
+    others = {"lesson_personas.py", "lessons.py", "pretraining.py", "unfinished.py", "__main__.py", "faults.py"}
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.name not in others)
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 

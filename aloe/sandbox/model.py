@@ -86,14 +86,24 @@ def _reply(request: Request, facts: Sequence[Fact], desires: dict[str, float], r
     return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said)
 
 
-def reply_to(message: str, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, said: str = "") -> str:
-    """A reply to a message by somebody who knows these facts and wishes of its author (none: a plain reply)."""
+def reply_to(
+    message: str,
+    facts: Sequence[Fact],
+    desires: dict[str, float],
+    rng: random.Random,
+    said: str = "",
+    manner: Callable[[dict[str, float], random.Random], dict[str, int]] = choose_manner,
+) -> str:
+    """A reply to a message by somebody who knows these facts and wishes of its author (none: a plain reply).
+
+    `manner` says how somebody with such wishes is answered; what is not wished for is up to it.
+    """
     present = content_words(message)
     current = [fact for fact in facts if fact.topic and content_words(fact.topic) & present]
     others = [fact for fact in facts if fact.topic and fact not in current]
     subject = Subject.of(current[-1]) if current else subject_of(message)
     other = Subject.of(rng.choice(others)) if others else None
-    return respond(subject, other, choose_manner(desires, rng), rng, said)
+    return respond(subject, other, manner(desires, rng), rng, said)
 
 
 def subject_of(message: str) -> Subject:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from aloe.sandbox import judge, lessons, pretraining, unfinished, user, world, writer
+from aloe.sandbox import judge, lesson_personas, pretraining, unfinished, user, world, writer
 from aloe.sandbox.facts import read_profile
 from aloe.sandbox.language import sentences, words
 
@@ -91,7 +91,7 @@ def test_no_held_out_word_is_written():
 
 
 def test_rare_words_are_neither_held_out_nor_words_of_praise_or_abuse():
-    rare = set(lessons.rare_words())
+    rare = set(lesson_personas.rare_words())
     assert len(rare) > 5000
     assert not rare & set((FOLDER / "held_out.txt").read_text(encoding="utf-8").split())
     assert not rare & set(judge.sentiment().lexicon)
@@ -101,10 +101,10 @@ def test_half_of_the_things_that_people_do_are_kept_for_alignment_to_teach():
     rng = random.Random(0)
     facts = [part for profile in writer.write_profiles([], 200, rng) for part in sentences(profile)[1:]]
     divided = [fact for fact in facts if _field(fact) not in {"family", "work", "home", None}]
-    assert 0.3 < sum(map(lessons.kept_back, divided)) / len(divided) < 0.7
-    assert not any(lessons.kept_back(fact) for fact in facts if _field(fact) in {"family", "work", "home"})
+    assert 0.3 < sum(map(lesson_personas.kept_back, divided)) / len(divided) < 0.7
+    assert not any(lesson_personas.kept_back(fact) for fact in facts if _field(fact) in {"family", "work", "home"})
     told = {part for text in texts() for part in sentences(text) if re.match(r"(She|He|They) ", part)}
-    found = [fact for fact in told if lessons.kept_back(fact) and not _rare(fact)]
+    found = [fact for fact in told if lesson_personas.kept_back(fact) and not _rare(fact)]
     assert len(found) <= len(told) / 200, found  # a made-up word can be one of the writer's by chance
 
 
