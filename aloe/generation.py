@@ -14,6 +14,7 @@ from aloe.checkpoints import has_cuda, read_checkpoint
 from aloe.errors import UserError
 from aloe.params import Benchmark
 from aloe.quiet import quiet
+from aloe.read_before import Read, lay_out
 from aloe.records import Message
 
 if TYPE_CHECKING:
@@ -38,20 +39,25 @@ class LocalPolicy:
         self._model = model.to("cuda" if has_cuda() else "cpu").eval()
         self._max_new_tokens, self._temperature = max_new_tokens, temperature
         self._batch_size, self._seed, self.cut_short = batch_size, seed, 0
+        self._read: Read | None = None
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """One reply per conversation, in order, without special tokens and outer white space; it may be empty.
+
+        Where all conversations fit into one batch and go on from those of the call before, only what is new is read.
 
         Raises:
             UserError: a conversation and its reply together could exceed the model's context.
         """
         prompts = [self._prompt(conversation) for conversation in conversations]
         self._refuse_long(prompts)
+        if len(prompts) <= self._batch_size:
+            return self._complete(prompts, keep=True) if prompts else []
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # alike in length: little padding
         replies = [""] * len(prompts)
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            for i, text in zip(batch, self._complete([prompts[i] for i in batch]), strict=True):
+            for i, text in zip(batch, self._complete([prompts[i] for i in batch], keep=False), strict=True):
                 replies[i] = text
         return replies
 
@@ -68,23 +74,29 @@ class LocalPolicy:
                             f"{self._max_new_tokens} the model's context leaves room for {room}; shorten the dialogues "
                             f"(`benchmark.n_turns`) or the replies.")  # fmt: skip
 
-    def _complete(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """Replies to one batch, computed together."""
+    def _complete(self, prompts: Sequence[Sequence[int]], keep: bool) -> list[str]:
+        """Replies to one batch, computed together; with `keep`, what was read is kept for the next one."""
         import torch
 
-        width = max(map(len, prompts))
-        pad = self._tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        device = self._model.device
+        before, self._read = self._read, None
+        known = before.shared(prompts) if before else [0] * len(prompts)
+        rows, masks = lay_out(prompts, known, self._tokenizer.pad_token_id)
+        device, width = self._model.device, len(rows[0])
+        cache = before.again(self._model.config, known, width + self._max_new_tokens) if before and any(known) else None
         with quiet(), torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self._batch_seed(prompts))
             out = self._model.generate(
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=self._config()
-            )
-        new = out[:, width:].tolist()
-        ends = set(self._end_tokens())
-        self.cut_short += sum(not ends.intersection(row) for row in new)
+                input_ids=torch.tensor(rows, device=device), attention_mask=torch.tensor(masks, device=device),
+                generation_config=self._config(cache is None), **({} if cache is None else {"past_key_values": cache}),
+            )  # fmt: skip
+        sequences, ends = out.sequences.tolist(), set(self._end_tokens())
+        lengths = [next((n for n, token in enumerate(row[width:], 1) if token in ends), 0) for row in sequences]
+        self.cut_short += lengths.count(0)
+        if keep:
+            masks = [[*mask, *([1] * (n or len(row) - width))] for mask, n, row in
+                     zip(masks, lengths, sequences, strict=True)]  # fmt: skip
+            self._read = Read.of(out.past_key_values, sequences, masks)
+        new = [row[width:] for row in sequences]
         return [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
 
     def _batch_seed(self, prompts: Sequence[Sequence[int]]) -> int:
@@ -96,8 +108,11 @@ class LocalPolicy:
         own = self._model.generation_config.eos_token_id
         return sorted({self._tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None})
 
-    def _config(self) -> "GenerationConfig":
-        """Plain sampling, complete: nothing of the checkpoint's own generation settings (top-p, penalties) enters."""
+    def _config(self, fresh: bool) -> "GenerationConfig":
+        """Plain sampling, complete: nothing of the checkpoint's own generation settings (top-p, penalties) enters.
+
+        `fresh`: nothing has been read before, so that a cache has to be made.
+        """
         from transformers import GenerationConfig
 
         sampling = {"do_sample": True, "temperature": self._temperature} if self._temperature else {"do_sample": False}
@@ -105,7 +120,7 @@ class LocalPolicy:
         return GenerationConfig(
             **sampling, top_k=0, top_p=1.0, repetition_penalty=1.0, max_new_tokens=self._max_new_tokens,
             eos_token_id=self._end_tokens(), pad_token_id=self._tokenizer.pad_token_id,
-            cache_implementation="static", disable_compile=True,
+            cache_implementation="static" if fresh else None, disable_compile=True, return_dict_in_generate=True,
         )  # fmt: skip
 
 

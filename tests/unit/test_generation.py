@@ -50,6 +50,24 @@ def test_greedy_replies_come_in_order_and_do_not_depend_on_the_batch(folder, bat
     assert policy.reply([]) == []
 
 
+def test_what_was_read_before_changes_no_reply(folder):
+    policy, alone = LocalPolicy(folder, 12, 0.0, 5, seed=0), LocalPolicy(folder, 12, 0.0, 1, seed=0)
+    read = []
+    policy._model.register_forward_pre_hook(lambda _, args, kw: read.append(kw["input_ids"].shape[1]), with_kwargs=True)
+    talks = [list(conversation) for conversation in CONVERSATIONS]
+    for turn in range(4):
+        if turn == 2:  # one talk went on otherwise than the policy has it, one is another
+            talks[0][1], talks[3][0] = Message("assistant", "Never mind."), Message("user", "Coffee?")
+        del read[:]
+        replies = policy.reply(talks)
+        assert replies == alone.reply(talks)
+        widest = max(len(alone._prompt(talk)) for talk in talks)
+        assert (read[0] < widest - 12) == (turn > 0)
+        for number, (talk, reply) in enumerate(zip(talks, replies, strict=True)):
+            talk += [Message("assistant", reply), Message("user", SENTENCES[turn][: 9 * number + 1])]
+    assert policy.reply(talks[:3]) == alone.reply(talks[:3])
+
+
 def test_sampling_repeats_with_the_seed_and_leaves_the_global_generator_alone(folder):
     import torch
 
