@@ -74,6 +74,7 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
         "description": f"Dry run of {real.name}, every stage at toy width",
         "simulated": True,
         "seed": real.seed,
+        "journal": None,
         "budget_usd": None,
         "budget_calls": None,
         "prompts": "aloe/prompts",  # the simulated model knows a role by these

@@ -42,8 +42,8 @@ def write(tmp_path):
 def small(write):
     """The dry preset of a preset, loaded, on a machine with or without a GPU."""
 
-    def make(preset, on_gpu=False, toy=ROOT / "aloe" / "sandbox" / "base_model"):
-        derived = dry.dry_preset(preset, load_params(preset), toy, on_gpu)
+    def make(preset, on_gpu=False):
+        derived = dry.dry_preset(preset, load_params(preset), Path("nobody/toy"), on_gpu)
         return load_params(write(yaml.safe_dump(derived), "small-dry"))
 
     return make
@@ -54,7 +54,7 @@ def test_every_shipped_preset_has_a_small_one_that_keeps_what_is_not_a_size(smal
     real, params = load_params(preset), small(preset)
     assert params.trees.n_turns == params.benchmark.n_turns == 2
     assert all(endpoint.in_process and endpoint.api_key_env is None for endpoint in params.endpoints.values())
-    assert params.simulated
+    assert (params.simulated, params.journal, params.budget_usd, params.budget_calls) == (True, None, None, None)
     assert params.benchmark.policies == real.benchmark.policies
     assert {name: role.model for name, role in dry.roles(params).items()} == {
         name: role.model for name, role in dry.roles(real).items()
