@@ -52,9 +52,9 @@ def dry_run(preset: str, seed: int | None) -> None:
     left = unchecked(real, has_cuda())
     folder = OUTPUTS / f"{real.name}-dry"
     _empty(folder)
-    toy = save_toy(real.training.base_model, folder / "toy", real.training.trust_remote_code, real.seed)
-    path = folder / f"{folder.name}.yaml"
+    path = folder / f"{folder.name}.yaml"  # first: by it the folder is known as that of a dry run
     path.write_text(yaml.safe_dump(dry_preset(preset, real, folder / "toy", has_cuda()), sort_keys=False), "utf-8")
+    toy = save_toy(real.training.base_model, folder / "toy", real.training.trust_remote_code, real.seed)
     run = open_run(str(path))
     try:
         run_all(run, str(path), None)
