@@ -18,7 +18,7 @@ ALOE := $(BIN)/python -m aloe
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan report figures table compare journal lab bench base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
@@ -48,6 +48,9 @@ format: $(READY)  ## let ruff format code and notebooks, and strip notebook outp
 
 plan: $(READY)  ## what a run of PRESET would do and cost: calls, tokens, USD, hours, memory, disk; runs nothing
 	@$(ALOE) plan --preset $(PRESET) $(SEED_FLAG)
+
+dry: $(READY)  ## every stage of PRESET at toy width with a random model, no network and no key: what is wrong shows first
+	@$(ALOE) dry --preset $(PRESET) $(SEED_FLAG)
 
 report: $(READY)  ## the report again, from the executed notebooks
 	@$(ALOE) report --preset $(PRESET) $(SEED_FLAG)

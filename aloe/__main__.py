@@ -5,9 +5,10 @@ sentence; 130 Ctrl-C. This module holds no logic but the choice of a command.
 """
 
 import argparse
+import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aloe.errors import UserError
@@ -30,22 +31,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from aloe.execution import NotebookFailed
     from aloe.pipeline import run_all
 
-    try:
+    with _notebook_faults():
         run_all(_open(options), _preset(options), options.seed)
-    except NotebookFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+
+
+def _dry(options: argparse.Namespace) -> None:
+    from aloe.dry import dry_run
+
+    with _notebook_faults():
+        dry_run(options.preset, options.seed)
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from aloe.execution import NotebookFailed
     from aloe.pipeline import redo_analysis
 
-    try:
+    with _notebook_faults():
         redo_analysis(_open(options), _preset(options), options.seed)
+
+
+@contextlib.contextmanager
+def _notebook_faults() -> Iterator[None]:
+    """End with exit code 1 where a notebook stopped with a fault of this project."""
+    from aloe.execution import NotebookFailed
+
+    try:
+        yield
     except NotebookFailed as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -147,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, command, text in (
         ("run", _run, "run what is not up to date, build the report, print the table"),
+        ("dry", _dry, "every stage at toy width, no network, no key: what is wrong shows before it costs"),
         ("figures", _figures, "the analysis and its figures again from saved results"),
         ("report", _report, "the report again from the executed notebooks"),
         ("plan", _plan, "what a run would do and cost"),

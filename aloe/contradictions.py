@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from aloe.base_models import context_of
 from aloe.families import families, roles, self_judging
 from aloe.policies import OWN
 from aloe.prices import usd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def contradiction(params: "Params") -> str | None:
     """The first thing in `params` that cannot work, as a sentence without the file's name; None if there is none."""
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
-    problems += [_role_problem(params)]  # the next ones need every role's endpoint
+    problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _policy_problem)
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
@@ -38,6 +39,14 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
             f"https or a tunnel to 127.0.0.1, or say `allow_http: true`."
         )
     return None
+
+
+def _journal_problem(params: "Params") -> str | None:
+    if params.journal is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", params.journal):
+        return None
+    return (
+        "`journal` should be the name of a run, such as paper-llama3-8b, whose journal is then used; null for its own."
+    )
 
 
 def _role_problem(params: "Params") -> str | None:
@@ -111,6 +120,12 @@ def _training_problem(params: "Params") -> str | None:
     training, trees = params.training, params.trees
     if training.load_in_4bit and training.method == "full":
         return "`training.load_in_4bit` needs `training.method: lora`; four-bit weights cannot be trained in full."
+    context = context_of(training.base_model)
+    if context is not None and training.max_length > context:
+        return (
+            f"`training.max_length` is {training.max_length}, but {training.base_model} has a context of {context} "
+            f"tokens; no example may be longer than that."
+        )
     pairs = {
         "n_pairs": (training.dpo.n_pairs, trees.n_trees),
         "n_dev_pairs": (training.dpo.n_dev_pairs, trees.n_dev_trees),

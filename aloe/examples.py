@@ -6,12 +6,11 @@ name. This module knows neither models nor files.
 """
 
 import random
-import re
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aloe.errors import UserError
+from aloe.masks import encode
 from aloe.records import PreferencePair
 
 if TYPE_CHECKING:
@@ -28,27 +27,6 @@ class Tokens(NamedTuple):
     labels: list[int]
 
 
-def training_template(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """The chat template with `{% generation %}` marks: the tokenizer's own, or TRL's marked copy of a known one.
-
-    Raises:
-        UserError: there is neither, so that assistant tokens cannot be told from the rest.
-    """
-    template = tokenizer.chat_template
-    if isinstance(template, str) and re.search(r"\{%-?\s*generation\s*-?%\}", template):
-        return template
-    from trl.chat_template_utils import get_training_chat_template
-
-    try:
-        marked = get_training_chat_template(tokenizer) if isinstance(template, str) else None
-    except ValueError:
-        marked = None
-    if marked is None:
-        raise UserError(f"The chat template of {tokenizer.name_or_path} does not mark what the assistant says: put "
-                        "{% generation %} and {% endgeneration %} around a reply and its end token.")  # fmt: skip
-    return str(marked)
-
-
 def sft_tokens(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Mapping[str, Any]], max_length: int
 ) -> list[Tokens]:
@@ -59,20 +37,11 @@ def sft_tokens(
         max_length: in tokens.
 
     Raises:
-        UserError: a sequence is longer than `max_length`, or the template does not mark every reply and its end.
+        UserError: a sequence is longer than `max_length`, or the template does not show what the assistant says.
     """
-    if not conversations:
-        return []
-    template = training_template(tokenizer)
-    batch = tokenizer.apply_chat_template(
-        [row["messages"] for row in conversations], chat_template=template, tokenize=True, return_dict=True,
-        return_assistant_tokens_mask=True,
-    )  # fmt: skip
-    refuse_long([len(ids) for ids in batch["input_ids"]], max_length)
-    return [
-        Tokens(ids, _labels(tokenizer, ids, mask, row))
-        for ids, mask, row in zip(batch["input_ids"], batch["assistant_masks"], conversations, strict=True)
-    ]
+    encoded = encode(tokenizer, [row["messages"] for row in conversations])
+    refuse_long([len(ids) for ids, _ in encoded], max_length)
+    return [_tokens(ids, replies, row) for (ids, replies), row in zip(encoded, conversations, strict=True)]
 
 
 def dpo_row(pair: PreferencePair) -> dict[str, list[dict[str, str]]]:
@@ -128,22 +97,12 @@ def batched_order(lengths: Sequence[int], batch_size: int, seed: int) -> list[in
     return [index for batch in (*full, *(b for b in batches if len(b) < batch_size)) for index in batch]
 
 
-def _labels(
-    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], mask: Sequence[int], row: Mapping[str, Any]
-) -> list[int]:
-    """Labels of one sequence: the runs of the assistant mask are its replies in order; those not wanted are ignored."""
+def _tokens(ids: list[int], replies: Sequence[range], row: Mapping[str, Any]) -> Tokens:
+    """Labels of one sequence: its replies in order, those that are not wanted ignored."""
     wanted = [train for message, train in zip(row["messages"], row["train"], strict=True)
               if message["role"] == "assistant"]  # fmt: skip
-    labels, runs, start = [IGNORED] * len(ids), 0, 0
-    for inside, group in groupby(mask):
-        end = start + len(list(group))
-        if inside:
-            if runs < len(wanted) and wanted[runs]:
-                labels[start:end] = ids[start:end]
-            runs += any(token in tokenizer.all_special_ids for token in ids[max(start, end - 2) : end])
-        start = end
-    if runs != len(wanted):
-        raise UserError(f"The chat template of {tokenizer.name_or_path} marks {runs} replies that end with an end "
-                        f"token, but the conversation has {len(wanted)}; each reply with its end token belongs between "
-                        "{% generation %} and {% endgeneration %}.")  # fmt: skip
-    return labels
+    labels = [IGNORED] * len(ids)
+    for places, learned in zip(replies, wanted, strict=True):
+        if learned:
+            labels[places.start : places.stop] = ids[places.start : places.stop]
+    return Tokens(ids, labels)

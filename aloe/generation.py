@@ -18,7 +18,7 @@ from aloe.read_before import Read, lay_out
 from aloe.records import Message
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 
 class LocalPolicy:
@@ -62,7 +62,7 @@ class LocalPolicy:
         return replies
 
     def _prompt(self, conversation: Sequence[Message]) -> list[int]:
-        messages = [{"role": message.role, "content": message.content} for message in conversation]
+        messages = heard(self._tokenizer, conversation)
         ids = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
         return list(ids["input_ids"])
 
@@ -122,6 +122,25 @@ class LocalPolicy:
             eos_token_id=self._end_tokens(), pad_token_id=self._tokenizer.pad_token_id,
             cache_implementation="static" if fresh else None, disable_compile=True, return_dict_in_generate=True,
         )  # fmt: skip
+
+
+def heard(tokenizer: "PreTrainedTokenizerBase", conversation: Sequence[Message]) -> list[dict[str, str]]:
+    """The messages as the chat template takes them.
+
+    Where it refuses a system message, or leaves it out without a word, that is put before the first user message.
+    """
+    from jinja2 import TemplateError
+
+    messages = [{"role": message.role, "content": message.content} for message in conversation]
+    if messages[0]["role"] != "system":
+        return messages
+    system, user, *rest = messages
+    try:
+        if system["content"].strip() in str(tokenizer.apply_chat_template(messages, tokenize=False)):
+            return messages
+    except TemplateError:  # it knows the roles user and assistant only
+        pass
+    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
 def open_policy(path: Path, params: Benchmark, seed: int, trust_remote_code: bool = False) -> LocalPolicy:

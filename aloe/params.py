@@ -212,8 +212,9 @@ class Benchmark:
 class Params:
     """One run. `name` is the file's name; `simulated` whether replies come from the sandbox; `prompts` is a folder.
 
-    The run stops before it costs more than `budget_usd` or makes more than `budget_calls` calls, those of its journal
-    counted. `allow_self_judging` lets a model judge replies of its own family.
+    `journal` names the run whose journal is used (None: its own), so that runs that ask the same pay once. The run
+    stops before it costs more than `budget_usd` or makes more than `budget_calls` calls, those of its journal counted.
+    `allow_self_judging` lets a model judge replies of its own family.
     """
 
     name: str
@@ -228,6 +229,7 @@ class Params:
     trees: Trees
     training: Training
     benchmark: Benchmark
+    journal: str | None = None
     budget_usd: Positive | None = None
     budget_calls: Count | None = None
     allow_self_judging: bool = False

@@ -111,6 +111,8 @@ def describe(params: Params) -> str:
         f"hours         {plan.asking_hours:.1f} asking, {_known(plan.training_hours, 'training and generating', 1)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
+    if params.journal:
+        facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
 
 

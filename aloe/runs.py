@@ -105,8 +105,14 @@ class Run:
 
     @property
     def journal(self) -> Path:
-        """Every model reply that was paid for."""
-        return self.root / "journal" / "replies.sqlite"
+        """Every model reply that was paid for: the run's own file, or that of the run which the preset names.
+
+        A run with a seed given uses that run's journal under the same seed.
+        """
+        owner = self.params.journal
+        suffix = self.name.removeprefix(self.params.name)
+        root = self.root if owner is None else self.root.with_name(f"{owner}{suffix}")
+        return root / "journal" / "replies.sqlite"
 
     @property
     def manifest(self) -> Path:

@@ -21,8 +21,8 @@ from aloe.runs import Run
 NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
-    "clients contradictions errors families figure_style figures folders journal locks pace params prices provenance"
-    " runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log".split()
+    "base_models clients contradictions errors families figure_style figures folders journal locks pace params prices"
+    " provenance runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log".split()
 )
 
 

@@ -13,33 +13,38 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy, and what its first `run --preset smoke` printed."""
+    """The copy, and what its first `run --preset smoke` printed, if that has been run."""
 
     root: Path
-    printed: str
+    printed: str = ""
 
     @property
     def run(self) -> Path:
         """The folder of the run."""
         return self.root / "outputs" / "smoke"
 
-    def aloe(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python -m aloe ...` in the copy."""
-        return aloe(self.root, *arguments)
+    def aloe(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`python -m aloe ...` in the copy, as its Makefile calls it; `make` itself would set up a `.venv` there."""
+        command = [sys.executable, "-m", "aloe", *arguments]
+        return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, timeout=580)
 
 
-def aloe(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m aloe ...` in a checkout, as its Makefile calls it; `make` itself would set up a `.venv` there."""
-    command = [sys.executable, "-m", "aloe", *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=580)
+def copied(root: Path) -> Checkout:
+    """A copy of this checkout in which nothing has been run."""
+    for name in ("aloe", "notebooks", "params"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    shutil.copy(ROOT / "README.md", root)
+    return Checkout(root)
+
+
+@pytest.fixture
+def untouched(tmp_path) -> Checkout:
+    return copied(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory) -> Checkout:
-    root = tmp_path_factory.mktemp("checkout")
-    for name in ("aloe", "notebooks", "params"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    shutil.copy(ROOT / "README.md", root)
-    done = aloe(root, "run", "--preset", "smoke")
+    copy = copied(tmp_path_factory.mktemp("checkout"))
+    done = copy.aloe("run", "--preset", "smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return Checkout(root, done.stdout)
+    return Checkout(copy.root, done.stdout)

@@ -146,6 +146,20 @@ def test_a_reply_once_had_comes_from_the_journal_ever_after(run, opened):
     assert (again.usage.calls, again.usage.cached_calls) == (0, 1)
 
 
+def test_runs_that_share_a_journal_pay_once_also_while_both_are_open(run, opened, tmp_path):
+    owner = dataclasses.replace(run, root=tmp_path / "toy")
+    params = dataclasses.replace(run.params, name="other", journal="toy")
+    other = Run("other", params, tmp_path / "other")
+    server = Server()
+    first, second = opened(owner, server), opened(other, server)
+    assert ask(first, "a", "b") == ["reply 1", "reply 2"]
+    assert ask(second, "b", "c", "a") == ["reply 2", "reply 3", "reply 1"]
+    assert ask(first, "c") == ["reply 3"]
+    assert len(server.requests) == 3
+    assert (second.usage.calls, second.usage.cached_calls) == (1, 2)
+    assert not other.root.exists()
+
+
 def test_the_key_of_a_request_stays_what_it_was_so_that_old_journals_are_found(run, opened):
     chat = opened(at(run, base_url="https://example.org/v1"), Server())
     ask(chat, "a")

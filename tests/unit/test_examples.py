@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from tiny_model import CHAT_TEMPLATE, SENTENCES, save_tiny_model
+from tiny_model import SENTENCES, save_tiny_model
 
 from aloe import examples
 from aloe.errors import UserError
@@ -30,13 +30,6 @@ def tokenizer(tmp_path_factory):
     return AutoTokenizer.from_pretrained(save_tiny_model(tmp_path_factory.mktemp("base")))
 
 
-@pytest.fixture
-def template(tokenizer):
-    """Sets a chat template for one test."""
-    yield lambda text: setattr(tokenizer, "chat_template", text)
-    tokenizer.chat_template = CHAT_TEMPLATE
-
-
 def learned(tokenizer, tokens):
     return tokenizer.decode([label for label in tokens.labels if label != examples.IGNORED])
 
@@ -54,13 +47,6 @@ def test_learned_are_the_wanted_replies_with_their_end_tokens_and_nothing_else(t
     assert all(label in (examples.IGNORED, ids) for ids, label in zip(*tokens, strict=True))
 
 
-def test_a_mask_shifted_by_one_token_would_be_seen(tokenizer):
-    [tokens] = examples.sft_tokens(tokenizer, [ROW], 512)
-    inside = [label != examples.IGNORED for label in tokens.labels]
-    shifted = [ids if flag else -100 for ids, flag in zip(tokens.input_ids, [False, *inside[:-1]], strict=True)]
-    assert learned(tokenizer, tokens._replace(labels=shifted)) != learned(tokenizer, tokens)
-
-
 def test_several_conversations_are_tokenised_as_each_alone(tokenizer):
     other = {**ROW, "train": [False] * 4 + [True] + [False] * 2}
     assert examples.sft_tokens(tokenizer, [ROW, other], 512) == [
@@ -69,29 +55,6 @@ def test_several_conversations_are_tokenised_as_each_alone(tokenizer):
     ]
     assert learned(tokenizer, examples.sft_tokens(tokenizer, [other], 512)[0]) == "Tea?<|end|>"
     assert examples.sft_tokens(tokenizer, [], 512) == []
-
-
-@pytest.mark.parametrize("text", [
-    CHAT_TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", ""),
-    # the end token stands outside of the marks: the model would never learn to stop
-    CHAT_TEMPLATE.replace("<|end|>{% endgeneration %}", "{% endgeneration %}<|end|>"),
-    # marks every reply but the last
-    CHAT_TEMPLATE.replace("{% generation %}", "{% if loop.last %}{{ m['content'] }}<|end|>{% else %}{% generation %}")
-    .replace("{% endgeneration %}", "{% endgeneration %}{% endif %}"),
-])  # fmt: skip
-def test_a_template_that_cannot_be_masked_is_refused(tokenizer, template, text):
-    template(text)
-    with pytest.raises(UserError, match=r"\{% generation %\}"):
-        examples.sft_tokens(tokenizer, [ROW], 512)
-
-
-def test_a_known_template_without_marks_gets_them(tokenizer, template):
-    from trl.chat_template_utils import qwen2_5_chat_template
-
-    template(qwen2_5_chat_template)
-    assert "{%- generation" in examples.training_template(tokenizer) or "{% generation" in examples.training_template(
-        tokenizer
-    )
 
 
 def test_a_sequence_over_the_limit_is_refused_and_named(tokenizer):

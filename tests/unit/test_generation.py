@@ -3,9 +3,11 @@
 import pytest
 from tiny_model import SENTENCES, save_tiny_model
 
+from aloe.base_models import FAMILIES, family_of
 from aloe.errors import UserError
-from aloe.generation import LocalPolicy
+from aloe.generation import LocalPolicy, heard
 from aloe.records import Message
+from aloe.toy import family_tokenizer
 
 CONVERSATIONS = [
     [Message("user", SENTENCES[0])],
@@ -87,6 +89,30 @@ def test_a_context_without_room_for_the_reply_is_refused(folder):
     assert len(policy.reply([[Message("user", "%" * 497)]])) == 1
     with pytest.raises(UserError, match=r"has 501 tokens.*leaves room for 500"):
         policy.reply([[Message("user", "Hi!")], [Message("user", "%" * 498)]])
+
+
+def test_a_system_message_is_heard_whatever_the_chat_format():
+    told = [Message("system", "The user keeps goats."), *CONVERSATIONS[2][1:]]
+    for family in FAMILIES.values():
+        tokenizer = family_tokenizer(family)
+        text = tokenizer.apply_chat_template(heard(tokenizer, told), tokenize=False, add_generation_prompt=True)
+        assert text.count("The user keeps goats.") == 1
+        without = tokenizer.apply_chat_template(heard(tokenizer, told[1:]), tokenize=False)
+        assert "goats" not in without
+
+
+def test_a_template_that_refuses_or_drops_a_system_message_gets_it_before_the_first_user_message():
+    tokenizer = family_tokenizer(family_of("allenai/OLMo-7B-0724-Instruct-hf"))
+    told = [
+        Message("system", "Goats."),
+        Message("user", "Hi!"),
+        Message("assistant", "Hello."),
+        Message("user", "Tea?"),
+    ]
+    expected = [("user", "Goats.\n\nHi!"), ("assistant", "Hello."), ("user", "Tea?")]
+    assert [(m["role"], m["content"]) for m in heard(tokenizer, told)] == expected  # this format knows no system
+    tokenizer.chat_template = "{{ raise_exception('Only user and assistant!') if messages[0]['role'] == 'system' }}"
+    assert [(m["role"], m["content"]) for m in heard(tokenizer, told)] == expected
 
 
 def test_a_missing_model_is_a_sentence(tmp_path):

@@ -5,9 +5,13 @@ import dataclasses
 import pytest
 import yaml
 
+from aloe import plan
+from aloe.base_models import context_of
 from aloe.errors import UserError
 from aloe.families import families, self_judging
 from aloe.params import PRESETS, Endpoint, Params, load_params, presets
+from aloe.runs import open_run
+from aloe.stages import STAGES, recipe
 
 SMOKE = (PRESETS / "smoke.yaml").read_text(encoding="utf-8")
 
@@ -193,10 +197,59 @@ def test_the_sandbox_draws_the_papers_persona_count():
     assert personas.n_personalities == 71
 
 
-def test_the_paper_preset_has_the_papers_effective_batch():
-    training = load_params("paper-llama3-8b").training
+PAPER = [preset for preset in presets() if preset.startswith("paper-")]
+
+
+def test_the_papers_four_base_models_are_there_each_in_full_and_for_a_small_card():
+    models = {load_params(preset).training.base_model for preset in PAPER}
+    assert sorted(model.split("/")[1] for model in models) == [
+        "Meta-Llama-3-8B-Instruct", "Mistral-7B-Instruct-v0.3", "OLMo-7B-0724-Instruct-hf", "Qwen2-7B-Instruct"
+    ]  # fmt: skip
+    assert sorted(f"{preset}-qlora" for preset in PAPER if not preset.endswith("-qlora")) == sorted(
+        preset for preset in PAPER if preset.endswith("-qlora")
+    )
+
+
+@pytest.mark.parametrize("preset", PAPER)
+def test_the_paper_presets_have_the_papers_effective_batch(preset):
+    training = load_params(preset).training
     assert training.sft.batch_size * training.sft.gradient_accumulation == 48
     assert training.dpo.batch_size * training.dpo.gradient_accumulation == 48
+
+
+@pytest.mark.parametrize("preset", PAPER)
+def test_the_paper_presets_keep_the_whole_history(preset):
+    params = load_params(preset)
+    # A dialogue as `make plan` takes it, four times over: the longest of thousands is not that far above the mean.
+    dialogue = params.trees.n_turns * (plan.USER_MESSAGE + plan.REPLY) / plan.CHARACTERS_PER_TOKEN
+    assert 4 * dialogue < params.training.max_length <= context_of(params.training.base_model)
+
+
+@pytest.mark.parametrize("preset", PAPER)
+def test_the_paper_presets_differ_in_their_training_only_and_ask_the_same(preset, tmp_path):
+    run, first = open_run(preset, outputs=tmp_path), open_run("paper-llama3-8b", outputs=tmp_path)
+    own = {"name", "description", "journal", "training", "benchmark"}
+    for field in dataclasses.fields(Params):
+        if field.name not in own:
+            assert getattr(run.params, field.name) == getattr(first.params, field.name), field.name
+    assert dataclasses.replace(run.params.benchmark, batch_size=25) == first.params.benchmark
+    assert run.journal == first.journal == tmp_path / "paper-llama3-8b" / "journal" / "replies.sqlite"
+    for stage in STAGES[:3]:
+        assert recipe(stage, run) == recipe(stage, first)
+
+
+@pytest.mark.parametrize("preset", [preset for preset in PAPER if preset.endswith("-qlora")])
+def test_a_preset_for_a_small_card_is_the_full_one_with_an_adapter_on_four_bits(preset):
+    small, full = load_params(preset).training, load_params(preset.removesuffix("-qlora")).training
+    assert (small.method, small.load_in_4bit, small.sft.batch_size, small.dpo.batch_size) == ("lora", True, 1, 1)
+    assert small.sft.learning_rate == pytest.approx(10 * full.sft.learning_rate)
+    assert small.dpo.learning_rate == pytest.approx(10 * full.dpo.learning_rate)
+    same = {"sft": full.sft, "dpo": full.dpo, "method": "full", "load_in_4bit": False, "backend": full.backend}
+    assert dataclasses.replace(small, **same) == full
+    for part in ("sft", "dpo"):
+        changed = {"learning_rate", "batch_size", "gradient_accumulation"}
+        ours, theirs = vars(getattr(small, part)), vars(getattr(full, part))
+        assert {key for key in ours if ours[key] != theirs[key]} == changed
 
 
 def test_a_seed_given_replaces_the_seed_of_the_file():
@@ -228,7 +281,7 @@ def test_a_file_of_ones_own_cannot_take_a_shipped_name(tmp_path):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(UserError, match=r"'sandbax'.*paper-llama3-8b, sandbox, smoke"):
+    with pytest.raises(UserError, match=r"'sandbax'.*paper-llama3-8b, .*sandbox, smoke"):
         load_params("sandbax")
 
 
@@ -302,6 +355,13 @@ def test_a_wrong_value_is_named_by_its_nested_key(refusal, path, value, said):
         (("trees", "n_dev_trees"), 13, "its split has 12 personas"),  # 4 profiles x 3
         (("training", "load_in_4bit"), True, "needs `training.method: lora`"),
         (("training", "dpo", "n_pairs"), 10_000, "give at most"),
+        (("training", "max_length"), 1537, "is 1537, but aloe/sandbox/base_model has a context of 1536 tokens"),
+        (
+            ("training",),
+            {**yaml.safe_load(SMOKE)["training"], "base_model": "allenai/OLMo-7B-0724-Instruct-hf", "max_length": 8192},
+            "has a context of 4096 tokens",
+        ),
+        (("journal",), "../other", "`journal` should be the name of a run"),
         (("benchmark", "policies"), ["base", "base"], "names a policy twice"),
     ],
 )

@@ -42,6 +42,16 @@ def test_every_place_lies_inside_the_run(run):
     assert all(place.is_relative_to(run.root) for place in places)
 
 
+def test_a_journal_may_be_that_of_another_run_under_the_same_seed(tmp_path):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("extends: smoke\njournal: smoke\n")
+    for seed in (None, 3):
+        mine, smoke = (open_run(name, seed, outputs=tmp_path) for name in (str(preset), "smoke"))
+        assert mine.journal == smoke.journal != open_run("sandbox", seed, outputs=tmp_path).journal
+        assert mine.trees != smoke.trees
+    assert open_run(str(preset), outputs=tmp_path).journal != open_run(str(preset), 3, outputs=tmp_path).journal
+
+
 def test_an_id_tells_its_split():
     assert [split_of(name) for name in ("train-p012-t034", "dev-p003-t002", "bench-p07-t2")] == [
         "train",

@@ -13,12 +13,13 @@ from tiny_model import SENTENCES, save_tiny_model
 from aloe import checkpoints, held_out, trainers, training
 from aloe.errors import UserError
 from aloe.examples import sft_tokens
-from aloe.params import load_params
+from aloe.params import load_params, presets
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.provenance import fingerprint
 from aloe.quiet import quiet
 from aloe.records import DialogueTree, Persona, Turn, write_jsonl
 from aloe.runs import Run
+from aloe.toy import save_toy
 
 
 def tree(number, split, n_turns=3):
@@ -102,11 +103,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(make_run, m
     assert a != c
 
 
-def test_packed_sequences_do_not_see_each_other(make_run, policy):
+def toy_of(base_model, folder):
+    """A toy whose weights are large enough for a token to notice what stands before it."""
+    save_toy(base_model, folder)
+    model, _ = checkpoints.read_checkpoint(str(folder), "auto", False)
+    for weights in model.parameters():
+        weights.data *= 5
+    with quiet():
+        model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("base_model", [None, *sorted({load_params(p).training.base_model for p in presets()})])
+def test_packed_sequences_do_not_see_each_other(make_run, base, tmp_path, base_model):
     # One step over everything, its learning rate still 0: the mean loss must be the same as unpacked.
-    losses = []
+    losses, model = [], str(toy_of(base_model, tmp_path / "toy") if base_model else base)
     for packing in (False, True):
-        run = make_run(f"packed-{packing}", sft={"packing": packing, "batch_size": 8, "warmup_ratio": 1.0})
+        run = make_run(f"packed-{packing}", sft={"packing": packing, "batch_size": 8, "warmup_ratio": 1.0},
+                       base_model=model, max_length=1000)  # fmt: skip
         summary = training.train_sft(run, "preferred")
         assert (summary["sequences"], summary["steps"]) == (8, 1)
         assert (summary["rows"] < 8) == packing
