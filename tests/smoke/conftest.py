@@ -34,12 +34,17 @@ def aloe(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=580)
 
 
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory) -> Checkout:
-    root = tmp_path_factory.mktemp("checkout")
+def copy_checkout(root: Path) -> Path:
+    """Put what a run needs of this checkout into a folder, and return the folder."""
     for name in ("aloe", "notebooks", "params"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     shutil.copy(ROOT / "README.md", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Checkout:
+    root = copy_checkout(tmp_path_factory.mktemp("checkout"))
     done = aloe(root, "run", "--preset", "smoke")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return Checkout(root, done.stdout)
