@@ -39,6 +39,8 @@ async def ask_parsed(
 ) -> Answer[T]:  # fmt: skip
     """Ask, and ask once more with a note on the form if the answer does not parse.
 
+    An answer that does not parse then either is counted in `chat.unparseable`.
+
     Args:
         chat: who is asked.
         role: a role of the preset, such as `preference_judge`.
@@ -56,4 +58,6 @@ async def ask_parsed(
     if parsed is None:
         text = await chat.ask(role, repair(messages, text, form), repeat=repeat, judge=judge)
         parsed = parse(text)
+    if parsed is None:
+        chat.unparseable[role] += 1
     return Answer(parsed, text)

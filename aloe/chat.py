@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -45,6 +46,7 @@ class Chat:
         """Start the event loop; nothing is sent yet. `open_chat` is the way to get a `Chat`."""
         self._spending = Spending(params.budget_usd, params.budget_calls, journal.summary())
         self.usage: Usage = self._spending.usage
+        self.unparseable: Counter[str] = Counter()  # answers by role that were not of the form, nor was their repair
         self._params, self._journal, self._transports, self._identities = params, journal, transports, identities
         self._clients: dict[str, Client] = {}
         self._slots = {name: asyncio.Semaphore(e.max_in_flight) for name, e in params.endpoints.items()}

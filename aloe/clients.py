@@ -179,12 +179,12 @@ class Client:
         return 0.0
 
     def _explained(self, error: openai.OpenAIError, model: str) -> UserError:
-        text = self._without_key(str(error))[:300]
+        text = self._without_key(_said(error))[:300]
         code = getattr(error, "code", None)
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError) or code == "invalid_api_key":
             source = self.endpoint.api_key_env or "no key: `api_key_env` is null"
             return UserError(f"{self._where} refuses the key (from {source}) or its use of model {model!r}: {text}")
-        if isinstance(error, openai.NotFoundError) or code == "model_not_found":
+        if isinstance(error, openai.NotFoundError) or code == "model_not_found" or _about(model, error):
             return UserError(f"{self._where} does not know the model {model!r}, or its `base_url` is wrong: {text}")
         if getattr(error, "status_code", None) == 402 or code == "insufficient_quota":
             return UserError(f"{self._where} says that the account has no money left: {text}")
@@ -212,6 +212,18 @@ def _passing(error: openai.OpenAIError) -> bool:
     if isinstance(error, openai.APIStatusError):
         return (error.status_code in _PASSING or error.status_code >= 500) and error.code != "insufficient_quota"
     return isinstance(error, openai.APIConnectionError)
+
+
+def _said(error: openai.OpenAIError) -> str:
+    """What an error says, with the `detail` of servers such as `transformers serve`, which `openai` leaves out."""
+    body = getattr(error, "body", None)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return f"{error} - {detail}" if detail else str(error)
+
+
+def _about(model: str, error: openai.OpenAIError) -> bool:
+    """Does a 400 name the model that was asked for? So `transformers serve` refuses one that it does not serve."""
+    return isinstance(error, openai.BadRequestError) and f"'{model}'" in _said(error)
 
 
 def _read(answer: Any) -> tuple[Reply | None, str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aloe.asking import ask_parsed, instruct
 from aloe.chat import AskError
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.params import Trees
 from aloe.prompts import conversation
 from aloe.records import DialogueTree, Message, Persona, Source, Turn
@@ -81,16 +81,18 @@ def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: i
     A dialogue that cannot go on is kept up to its last good turn (left out if it has none) and logged as a warning.
 
     Raises:
-        UserError: none, or fewer than 19 in 20, could be finished (one failure is let pass in any number). Replies
+        NotEnough: none, or fewer than 19 in 20, could be finished (one failure is let pass in any number). Replies
             already had are in the journal, so another try pays for nothing twice.
     """
     jobs = [functools.partial(grow_tree, chat, p, f"tree-{p.id}", params, seed) for p in personas]
     trees: list[DialogueTree] = chat.run(jobs, "dialogues")
     short = [tree for tree in trees if len(tree.turns) < params.n_turns]
     if len(short) > max(1, MOST_CUT_SHORT * len(trees)) or len(short) == len(trees):
-        raise UserError(f"{len(short)} of {len(trees)} dialogues could not go on, first {short[0].id} (see the "
-                        f"warnings for why). Mend the endpoint or choose another model for the role, and run again: "
-                        f"replies already had are taken from the journal.")  # fmt: skip
+        unread = ", ".join(f"{role} {n}" for role, n in sorted(chat.unparseable.items())) or "none"
+        raise NotEnough(f"{len(short)} of {len(trees)} dialogues could not go on, first {short[0].id} (see the "
+                        f"warnings for why; answers that could not be read: {unread}). Mend the endpoint or choose "
+                        f"another model for the role, and run again: replies already had are taken from the journal."
+                        )  # fmt: skip
     return [tree for tree in trees if tree.turns]
 
 

@@ -8,3 +8,7 @@ and exit with code 2; every other exception is a bug of ours and keeps its trace
 
 class UserError(Exception):
     """Something the user can mend. The message names the file, the key or line, and the remedy."""
+
+
+class NotEnough(UserError):
+    """What the models replied does not do for the stages that follow: the run ends here, with a report of it."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.params import ROOT
 from aloe.records import write_text
 
@@ -30,7 +30,7 @@ def execute(notebook: Path, target: Path, parameters: Mapping[str, str | int | N
     """Execute a notebook; progress and what its cells print to stderr go to the terminal.
 
     Raises:
-        UserError: a cell raised one, or the disk is full.
+        UserError: a cell raised one (a `NotEnough` stays one), or the disk is full.
         NotebookFailed: a cell raised something else, or the kernel died.
         KeyboardInterrupt: Ctrl-C; the kernel is stopped.
     """
@@ -87,6 +87,8 @@ def _tags(cell: Mapping[str, Any]) -> list[str]:
 
 def _explain(error: Any, failed: Path) -> Exception:
     """Turn papermill's error into ours by the name of the exception in the kernel."""
+    if error.ename == NotEnough.__name__:
+        return NotEnough(str(error.evalue))
     if error.ename in ("UserError", "AskError"):
         return UserError(str(error.evalue))
     if "[Errno 28]" in str(error.evalue):

@@ -18,7 +18,7 @@ import pandas as pd
 from aloe.asking import ask_parsed, instruct
 from aloe.chat import AskError
 from aloe.embedding import Embed, embed
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.near_duplicates import Pool
 from aloe.params import Personas
 from aloe.records import Persona
@@ -145,13 +145,14 @@ def draw_texts(texts: Sequence[str], n: int, n_dev: int, kind: Kind, seed: int) 
         Training first; ids count within a split: "train-p000" and "dev-p000", "t" for personalities.
 
     Raises:
-        UserError: the pool holds fewer than `n`.
+        NotEnough: the pool holds fewer than `n`.
     """
     plural = PLURAL[kind]
     if len(texts) < n:
-        raise UserError(f"The pool has {len(texts)} {plural}, but `personas.n_{plural}` asks for {n}. Raise "
-                        f"`personas.threshold_{plural}`, or `personas.max_calls` if the pool was still growing, write "
-                        f"more seeds, or ask for fewer.")  # fmt: skip
+        raise NotEnough(f"The pool has {len(texts)} {plural}, but `personas.n_{plural}` asks for {n}. Raise "
+                        f"`personas.threshold_{plural}`, or `personas.max_calls` if the pool was still growing, take "
+                        f"another writer if its replies could not be read, write more seeds, or ask for fewer."
+                        )  # fmt: skip
     drawn = random.Random(f"{seed}-draw-{kind}").sample(list(texts), n)
     splits = [("train", drawn[n_dev:]), ("dev", drawn[:n_dev])]
     return [Text(f"{split}-{LETTER[kind]}{i:03d}", text) for split, chosen in splits for i, text in enumerate(chosen)]

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from aloe import stages
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.execution import execute, refresh_prose
 from aloe.headline import publish, text_table
 from aloe.provenance import fingerprint
 from aloe.records import write_text
-from aloe.rendering import build_report, report_is_current
+from aloe.rendering import Stopped, build_report, report_is_current
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
 
@@ -44,7 +44,8 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
         preset, seed: the same once more, as the notebooks get them.
 
     Raises:
-        UserError: an output is damaged, or a stage found something that the user can mend.
+        NotEnough: a stage could do nothing with what the models replied; there is a report of what there is.
+        UserError: an output is damaged, or a stage found something else that the user can mend.
         NotebookFailed: a notebook stopped with another error.
     """
     run.root.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,10 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
             reason = why_to_run(stage, run, _Hashes())
             print(f"[{number}/{len(STAGES)}] {stage.name}: {reason or 'up to date'}", flush=True)
             if reason:
-                run_stage(stage, run, preset, seed)
+                try:
+                    run_stage(stage, run, preset, seed)
+                except NotEnough as error:
+                    raise _reported(error, stage, run) from None
             elif _record(run, stage)["prose"] != stages.prose(stage.notebook):
                 refresh_prose(stage.notebook, run.notebooks / stage.notebook.name)
                 _note(run, stage, {**_record(run, stage), "prose": stages.prose(stage.notebook)})
@@ -149,6 +153,15 @@ def restore_metrics(run: Run) -> None:
             if _metric(run, key) is None:
                 section, _, rest = key.partition(".")
                 run.update_metrics({section: {rest: value} if rest else value})
+
+
+def _reported(error: NotEnough, stage: Stage, run: Run) -> NotEnough:
+    """The error with the place of a report of what there is; the report of a run that was once finished stays."""
+    if run.read_manifest().get("stages", {}).get("report"):
+        return error
+    print("Building the report of what there is", flush=True)
+    build_report(run, Stopped(stage.name, str(error)))
+    return NotEnough(f"{error}\nReport: {run.report / 'index.html'}")
 
 
 def _record(run: Run, stage: Stage) -> dict[str, Any]:

@@ -18,13 +18,17 @@ from aloe.prices import usd
 from aloe.prompts import prompt_file
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
-# Lengths in characters, as measured in the dialogues of the sandbox; a reply is held to three sentences.
+# Lengths in characters, from the tokens of the sandbox's dialogues; a reply is held to three sentences.
 USER_MESSAGE, HINTED, PLAIN, VERDICT = 190, 169, 154, 14
 REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
-INFERRED_PER_TURN = 42  # the inducer's notes grow with every turn, until they hold the whole persona
+# The inducer's notes grow turn by turn, until they hold this share of the persona: users do not tell everything.
+NOTES, NOTES_PER_TURN, NOTED = 50, 36, 0.55
 TAGS = 20  # around each message of a conversation that stands inside a prompt
-# A text is the less often new, the larger its pool: in the sandbox the share kept falls about as exp(-pool / CROWDING).
-CROWDING = {"profiles": 700.0, "personalities": 365.0}
+# A text is the less often new, the more there are: of those that the sandbox writes after `n` others, a share of about
+# NEW * (n / MANY) ** -FADING is kept. Under a higher threshold it takes longer to fall: `MANY` is for these ones.
+NEW, MANY, FADING = 0.62, 160.0, 0.36
+THRESHOLDS = {"profiles": 0.8, "personalities": 0.74}
+LONGER = 50.0  # the logarithm of `MANY` rises by so much per unit of the threshold: roughly, and only near those
 CALLS_PER_ROUND = 8  # as in `personas`, which is not imported: it needs the embedder's libraries
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
@@ -123,7 +127,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     facts = _mean_length(personas.seed_profiles) + _mean_length(personas.seed_personalities)
     chat = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
     shown = [_shown(turn) + USER_MESSAGE + TAGS for turn in turns]  # the same, written out inside a prompt
-    inferred = [min(INFERRED_PER_TURN * (turn + 1), facts) for turn in turns]
+    inferred = [min(NOTES + NOTES_PER_TURN * (turn + 1), NOTED * facts) for turn in turns]
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
     writing = _writer_calls(params)
@@ -166,14 +170,14 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
 
 
 def _writer_calls(params: Params) -> int:
-    """Calls, in whole rounds, until both pools are large enough and saturated, at most `max_calls` for each."""
+    """Calls, in whole rounds, until both pools are saturated, at most `max_calls` for each."""
     personas = params.personas
     calls = 0
-    for kind, n in (("profiles", personas.n_profiles), ("personalities", personas.n_personalities)):
-        enough = CROWDING[kind] * math.expm1(n / CROWDING[kind])
+    for kind, usual in THRESHOLDS.items():
+        many = MANY * math.exp(LONGER * (getattr(personas, f"threshold_{kind}") - usual))
         share = max(personas.min_accept_share, 1e-9)  # 0: never, up to `max_calls`
-        saturated = CROWDING[kind] * (1 / share - 1) + personas.window / 2  # noticed half a window late
-        texts = max(personas.window, enough, saturated)
+        saturated = many * (NEW / share) ** (1 / FADING) + personas.window / 2  # noticed half a window late
+        texts = max(personas.window, saturated)
         calls += min(personas.max_calls, CALLS_PER_ROUND * math.ceil(texts / personas.batch / CALLS_PER_ROUND))
     return calls
 

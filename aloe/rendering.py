@@ -1,17 +1,19 @@
 """Render a run's report: executed notebooks, front page and pages become one static site.
 
 In: a run whose notebooks have been executed. Out: `report/index.html` and what it needs, whole or not at all; it is
-read from disk, asks no network, and has its own search. Nothing is executed here, and no number is computed. This
-module does not know what the notebooks say.
+read from disk, asks no network, and has its own search. A run that ended early has a report of the stages up to there.
+Nothing is executed here, and no number is computed. This module does not know what the notebooks say.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from string import Template
+from typing import Any, NamedTuple
 
 from aloe.errors import UserError
 from aloe.families import families, self_judging
@@ -38,8 +40,25 @@ Models favour their own, so judges of another family may see smaller differences
 :::"""
 
 
-def build_report(run: Run) -> None:
+_UNPARSEABLE = """
+Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
+guessed: %s."""
+_ENDED = "*The run ended here; the front page says why.*"
+
+
+class Stopped(NamedTuple):
+    """Where a run ended early: the stage, and the sentence that it ended with."""
+
+    stage: str
+    why: str
+
+
+def build_report(run: Run, stopped: Stopped | None = None) -> None:
     """Build `report/` from the executed notebooks; what stood there is replaced once the new one is whole.
+
+    Args:
+        run: the run.
+        stopped: where it ended early; such a report is not noted in the manifest, since the run is not done.
 
     Raises:
         UserError: a notebook has not been executed, or the benchmark is not done.
@@ -47,7 +66,7 @@ def build_report(run: Run) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="aloe-report-") as folder:
         source = Path(folder, "source")
-        write_source(run, source)
+        write_source(run, source, stopped)
         with whole_folder(run.report) as site:
             command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
             done = subprocess.run(
@@ -55,7 +74,8 @@ def build_report(run: Run) -> None:
             )
             if done.returncode:
                 raise RuntimeError(f"The report could not be built:\n{done.stdout}{done.stderr}")
-    run.record_stage("report", _inputs(run), [])
+    if stopped is None:
+        run.record_stage("report", _inputs(run), [])
 
 
 def report_is_current(run: Run) -> bool:
@@ -66,28 +86,32 @@ def report_is_current(run: Run) -> bool:
     return list(record.get("inputs", {}).values()) == [fingerprint(path) for path in _inputs(run)]
 
 
-def write_source(run: Run, folder: Path) -> None:
+def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None:
     """Lay out what Sphinx reads: `conf.py`, the pages, the front page, and the notebooks with their code folded.
 
     Raises:
-        UserError: a notebook has not been executed, or the benchmark is not done.
+        UserError: a notebook has not been executed, or the benchmark is not done, of a run that has not ended early.
     """
     shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(run.figures / FIGURE, folder / FIGURE)
     (folder / "notebooks").mkdir()
-    for notebook in _notebooks(run):
-        (folder / "notebooks" / notebook.name).write_text(_folded(notebook), encoding="utf-8")
+    notebooks = _notebooks(run, stopped)
+    for name, notebook in notebooks.items():
+        (folder / "notebooks" / f"{name}.ipynb").write_text(_folded(notebook), encoding="utf-8")
     fields = {
         "run": run.name,
         "description": run.params.description.rstrip("."),
         "what_it_is": (_SIMULATED if run.params.simulated else _REAL) + _own_family(run),
-        "sentence": headline(run).sentence,
-        "figure": FIGURE,
-        "table": markdown_table(run),
-        "notebooks": "\n".join(f"notebooks/{stage.name}" for stage in STAGES),
+        "unparseable": _unparseable(run),
+        "notebooks": "\n".join(f"notebooks/{name}" for name in notebooks),
     }
-    index = folder / "index.md"
-    index.write_text(Template(index.read_text(encoding="utf-8")).substitute(fields), encoding="utf-8")
+    if stopped is None:
+        shutil.copy(run.figures / FIGURE, folder / FIGURE)
+        fields |= {"sentence": headline(run).sentence, "figure": FIGURE, "table": markdown_table(run)}
+    else:
+        fields |= {"stage": stopped.stage, "why": _escaped(stopped.why)}
+    front = Template((folder / ("index.md" if stopped is None else "unfinished.md")).read_text(encoding="utf-8"))
+    (folder / "unfinished.md").unlink()
+    (folder / "index.md").write_text(front.substitute(fields), encoding="utf-8")
 
 
 def _own_family(run: Run) -> str:
@@ -102,17 +126,51 @@ def _inputs(run: Run) -> list[Path]:
     return [*executed, run.metrics, run.figures / FIGURE, SOURCES]
 
 
-def _notebooks(run: Run) -> list[Path]:
-    paths = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist; run `make all PRESET={run.params.name}` first.")
+def _unparseable(run: Run) -> str:
+    """What the front page says of answers that could not be read; nothing where all could."""
+    counts = run.read_metrics().get("unparseable", {}) if run.metrics.is_file() else {}
+    counted = ", ".join(f"`{role}` {n:,}" for role, n in counts.items() if n)
+    return _UNPARSEABLE % counted if counted else ""
+
+
+def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:
+    """The executed notebooks by stage; of a run that ended early those up to there, the last as far as it came."""
+    paths = {}
+    for stage in STAGES:
+        ended = stopped is not None and stage.name == stopped.stage
+        paths[stage.name] = run.notebooks / f"{stage.name}{'.failed' if ended else ''}.ipynb"
+        if not paths[stage.name].is_file():
+            raise UserError(f"{paths[stage.name]} does not exist; run `make all PRESET={run.params.name}` first.")
+        if ended:
+            break
     return paths
+
+
+def _escaped(text: str) -> str:
+    """A text that Markdown takes literally, on one line.
+
+    >>> _escaped("`a_b` <b>")
+    '\\\\`a\\\\_b\\\\` \\\\<b\\\\>'
+    """
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+
+
+def _until_it_ended(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells up to the one that raised, without its traceback and the marks of papermill; all if none did."""
+    kept = []
+    for cell in cells:
+        if "papermill-error-cell-tag" not in cell["metadata"].get("tags", []):
+            kept.append(cell)
+        if cell["metadata"].get("papermill", {}).get("exception"):
+            cell["outputs"] = [output for output in cell["outputs"] if output["output_type"] != "error"]
+            return [*kept, {"cell_type": "markdown", "id": "ended", "metadata": {}, "source": _ENDED}]
+    return kept
 
 
 def _folded(notebook: Path) -> str:
     """A notebook whose code is folded away, cell by cell; outputs stay in sight."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
+    content["cells"] = _until_it_ended(content["cells"])
     for cell in content["cells"]:
         if cell["cell_type"] == "code":
             cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), "hide-input"})

@@ -60,14 +60,14 @@ STAGES = (
         ("seed", "personas", "roles.persona_writer", "sandbox"),
         (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities"),
         ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl"),
-        ("personas",),
+        ("personas", "unparseable.persona_writer"),
     ),
     Stage(
         "03_dialogue_trees",
         ("seed", "trees", *(f"roles.{role}" for role in _DIALOGUE_ROLES), "sandbox"),
         ("personas/personas.jsonl", *_DIALOGUE_PROMPTS),
         ("trees/trees.jsonl",),
-        ("trees",),
+        ("trees", "unparseable.inducer", "unparseable.preference_judge"),
     ),
     Stage(
         "04_sft",
@@ -89,7 +89,7 @@ STAGES = (
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder"))),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
-        ("cost",),
+        ("cost", "unparseable.alignment_judge"),
     ),
     Stage(
         "07_aloe_analysis",

@@ -1,6 +1,7 @@
 """A chat for tests: every role answers from a function or from a list of replies, nothing is sent anywhere."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ class ScriptedChat:
     def __init__(self, scripts: dict[str, Script], backwards: bool = False) -> None:
         self.scripts = {role: list(s) if isinstance(s, list) else s for role, s in scripts.items()}
         self.backwards, self.asked, self.labels = backwards, [], []
+        self.unparseable: Counter[str] = Counter()
 
     def prompt(self, name: str, **fields: str) -> str:
         return render(name, **fields)

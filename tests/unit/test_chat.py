@@ -373,6 +373,7 @@ def test_a_reply_that_was_cut_off_is_taken_and_counted(run, opened):
         (failure(401, f"bad key {KEY}"), "refuses the key (from MY_KEY)"),
         (failure(403, f"not with {KEY}"), "refuses the key (from MY_KEY)"),
         (failure(404, "no such model"), "does not know the model 'simulated'"),
+        ((400, {"detail": "Server is pinned to 'x'; requested 'simulated'."}), "does not know the model 'simulated'"),
         (failure(402, "pay"), "no money left"),
     ],
 )
@@ -405,6 +406,8 @@ def test_a_server_that_echoes_what_it_got_shows_the_key_to_nobody(run, opened, m
     monkeypatch.setenv("MY_KEY", KEY)
     echoed = f"you sent Authorization: Bearer {KEY}, or {KEY}!"
     answer = completion(echoed) if status == 200 else failure(status, echoed)
+    if status == 400:
+        answer = status, {"detail": echoed}
     chat = opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY"), Server(*[answer] * 9))
     with caplog.at_level("DEBUG"), contextlib.suppress(UserError):
         ask(chat, "a")

@@ -15,7 +15,7 @@ from aloe.dialogues import (
     parse_induced,
     parse_verdict,
 )
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.params import Trees
 from aloe.records import Persona
 
@@ -143,12 +143,12 @@ def test_a_dialogue_without_a_good_turn_is_left_out():
 
 
 def test_two_broken_dialogues_of_eight_end_the_stage():
-    with pytest.raises(UserError, match="2 of 8 dialogues could not go on, first tree-train-p006"):
+    with pytest.raises(NotEnough, match="2 of 8 dialogues could not go on, first tree-train-p006"):
         grow(personas=[persona(i, i // 6) for i in range(8)], user=broken_after(1, "Traits 1."))
 
 
 def test_an_inducer_that_cannot_be_read_ends_the_dialogue(caplog):
-    with pytest.raises(UserError, match="1 of 1 dialogues could not go on"):
+    with pytest.raises(NotEnough, match=r"1 of 1 dialogues could not go on, .* could not be read: inducer 1\)"):
         grow(inducer="I think that Ana is nice.")
     assert "the inducer's answer is not two lines" in caplog.text
 

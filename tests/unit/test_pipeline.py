@@ -8,7 +8,7 @@ import pytest
 
 from aloe import pipeline, stages
 from aloe.__main__ import main
-from aloe.errors import UserError
+from aloe.errors import NotEnough, UserError
 from aloe.execution import NotebookFailed, execute, refresh_prose
 from aloe.params import load_params
 from aloe.runs import Run
@@ -136,6 +136,19 @@ def test_an_interrupted_stage_runs_again_and_is_not_taken_for_damage(study):
     assert study.make() == ["01_words"]
 
 
+@pytest.mark.parametrize("finished", [False, True], ids=["never finished", "once finished"])
+def test_a_run_that_replies_do_not_do_for_ends_with_a_report_unless_it_has_a_finished_one(study, monkeypatch, finished):
+    built = []
+    monkeypatch.setattr(pipeline, "build_report", lambda run, stopped: built.append(stopped))
+    if finished:
+        study.run.record_stage("report", [], [])
+    study.write("02_count", "from aloe.errors import NotEnough\nraise NotEnough('0 of 3 words.')")
+    with pytest.raises(NotEnough, match=r"^0 of 3 words\.") as caught:
+        study.make()
+    assert built == ([] if finished else [("02_count", "0 of 3 words.")])
+    assert ("index.html" in str(caught.value)) is not finished
+
+
 def test_a_stage_that_leaves_a_declared_output_out_is_not_done(study):
     study.write("02_count", 'metric("trees", {"n": 0})')
     (study.run.root / "count.txt").unlink()
@@ -224,6 +237,12 @@ def test_a_user_error_in_a_cell_comes_out_as_its_sentence_and_leaves_no_finished
         execute(make_notebook(tmp_path / "b.ipynb", code), target, {"preset": "smoke", "seed": None})
     assert target.read_text() == "the last good one"
     assert target.with_suffix(".failed.ipynb").is_file()
+
+
+def test_not_enough_in_a_cell_stays_what_it_is(tmp_path):
+    code = "from aloe.errors import NotEnough\nraise NotEnough('no pair')"
+    with pytest.raises(NotEnough, match=r"^no pair$"):
+        execute(make_notebook(tmp_path / "b.ipynb", code), tmp_path / "out.ipynb", {"preset": "smoke", "seed": None})
 
 
 @pytest.mark.parametrize(

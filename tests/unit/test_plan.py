@@ -1,11 +1,12 @@
 """`make plan`: counts that follow from the preset, prices that are known or said to be unknown."""
 
 import dataclasses
+import json
 
 import pytest
 
 from aloe import personas, plan
-from aloe.params import load_params, presets
+from aloe.params import ROOT, load_params, presets
 from aloe.plan import describe, make_plan, model_size
 
 
@@ -31,19 +32,27 @@ def test_calls_per_role_follow_from_turns_trees_cases_and_policies():
     assert calls["alignment_judge"] == 60
 
 
-def test_the_writer_is_asked_in_rounds_until_the_pool_is_large_enough_and_the_window_is_full():
+def test_the_writer_is_asked_in_rounds_until_both_pools_are_saturated():
     def calls(**personas):
         return make_plan(with_sizes("sandbox", personas=personas)).roles[0].calls
 
-    # Until three texts in ten are new: 700 x (1 / 0.3 - 1) + 100 = 1,733 profiles and 365 x 2.33 + 100 = 952
-    # personalities, 20 a call: 11 and 6 rounds of 8.
-    assert calls() == 88 + 48
-    assert calls(min_accept_share=1.0, n_profiles=700, n_personalities=71) == 64 + 16  # 1,203 and 200 texts
+    # Until three texts in ten are new: 160 x (0.62 / 0.3) ** (1 / 0.36) + 100 = 1,303 of each kind, 20 a call: 9 rounds
+    # of 8.
+    assert calls() == 72 + 72
+    assert calls(min_accept_share=1.0) == 16 + 16  # one window of 200
+    assert calls(threshold_profiles=0.7, threshold_personalities=0.65) == 16 + 16
     assert calls(max_calls=10) == 20
 
 
 def test_the_writer_is_planned_in_the_rounds_in_which_it_is_asked():
     assert plan.CALLS_PER_ROUND == personas.CALLS_PER_ROUND
+
+
+def test_the_plan_of_the_published_run_is_within_a_fifth_of_what_it_used():
+    used = json.loads((ROOT / "outputs" / "sandbox" / "metrics.json").read_text())["cost"]
+    roles = make_plan(load_params("sandbox")).roles
+    for key in ("calls", "prompt_tokens", "completion_tokens"):
+        assert sum(getattr(role, key) for role in roles) == pytest.approx(used[key], rel=0.2), key
 
 
 def test_limits_per_minute_make_a_run_longer():

@@ -95,6 +95,38 @@ def test_a_report_without_an_executed_notebook_is_refused_and_the_old_one_stays(
     assert (run.report / "index.html").read_text() == "the old one"
 
 
+def test_a_run_that_ended_early_has_a_report_up_to_there_that_says_why_and_how_many_answers_could_not_be_read(run):
+    run.metrics.unlink()
+    run.update_metrics({"unparseable": {"persona_writer": 4, "inducer": 0}})
+    execute_all(run)
+    for stage in STAGES[1:]:
+        (run.notebooks / f"{stage.name}.ipynb").unlink()
+    cells = [
+        nbformat.v4.new_markdown_cell("<b>An error</b>", metadata={"tags": ["papermill-error-cell-tag"]}),
+        nbformat.v4.new_code_cell("raise NotEnough", metadata={"papermill": {"exception": True}}, outputs=[
+            nbformat.v4.new_output("stream", name="stdout", text="the last words"),
+            nbformat.v4.new_output("error", ename="NotEnough", evalue="", traceback=["Traceback (most recent"]),
+        ]),
+        nbformat.v4.new_markdown_cell("never reached"),
+    ]  # fmt: skip
+    language = {"language_info": {"name": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Expansion"), *cells], metadata=language)
+    nbformat.write(notebook, run.notebooks / f"{STAGES[1].name}.failed.ipynb")
+    why = "2 texts, `n_profiles` is 8: <script>alert(1)</script> $5 *a*."
+    rendering.build_report(run, rendering.Stopped(STAGES[1].name, why))
+    front = (run.report / "index.html").read_text()
+    assert "This run ended early" in front
+    assert "2 texts, `n_profiles` is 8: &lt;script&gt;alert(1)&lt;/script&gt; $5 *a*." in front
+    assert "persona_writer" in front
+    assert "inducer" not in front
+    page = (run.report / "notebooks" / f"{STAGES[1].name}.html").read_text()
+    assert "the last words" in page
+    assert "The run ended here" in page
+    assert not any(text in page for text in ("Traceback", "An error", "never reached"))
+    assert not (run.report / "notebooks" / f"{STAGES[2].name}.html").exists()
+    assert not rendering.report_is_current(run)
+
+
 def test_the_headline_rounds_and_says_what_there_is_not(run):
     lines = markdown_table(run).splitlines()
     assert lines[2] == "| `base` | 2.00 | 2.00 | 2.00 | 0.000 | none | none | none |"
