@@ -15,8 +15,9 @@ from string import Template
 
 from aloe.errors import UserError
 from aloe.families import families, self_judging
+from aloe.findings import differences_table, growth, manner_sentence, policies_table
 from aloe.folders import whole_folder
-from aloe.headline import FIGURE, headline, markdown_table
+from aloe.headline import FIGURE, finished_metrics, headline, markdown_table
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.runs import Run
@@ -25,9 +26,10 @@ from aloe.stages import STAGES
 SOURCES = ROOT / "aloe" / "report"
 _SIMULATED = """:::{admonition} Simulated
 :class: warning
-Every reply and every score in this report comes from a simulated language model, and the aligned policy is a small
-Llama trained on an ordinary machine. What is found here was planted (see [](pages/what-the-sandbox-shows.md)): it
-shows that the method's code works, not that the method does.
+Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
+aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
+of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
+does in a world that is known, and nothing about people.
 :::"""
 _REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
 _OWN_FAMILY = """
@@ -77,6 +79,7 @@ def write_source(run: Run, folder: Path) -> None:
     (folder / "notebooks").mkdir()
     for notebook in _notebooks(run):
         (folder / "notebooks" / notebook.name).write_text(_folded(notebook), encoding="utf-8")
+    benchmark = finished_metrics(run)["benchmark"]
     fields = {
         "run": run.name,
         "description": run.params.description.rstrip("."),
@@ -84,6 +87,11 @@ def write_source(run: Run, folder: Path) -> None:
         "sentence": headline(run).sentence,
         "figure": FIGURE,
         "table": markdown_table(run),
+        "growth": "\n".join(f"- {growth(name, own)}" for name, own in benchmark["policies"].items()),
+        "policies": policies_table(benchmark),
+        "shown": manner_sentence(benchmark),
+        "differences": differences_table(benchmark) or "No two policies of this run were compared.",
+        "level": f"{run.params.benchmark.confidence:.0%}",
         "notebooks": "\n".join(f"notebooks/{stage.name}" for stage in STAGES),
     }
     index = folder / "index.md"
