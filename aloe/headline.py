@@ -16,6 +16,7 @@ from aloe.runs import Run
 
 README = ROOT / "README.md"
 FIGURE = "al_curves.svg"
+NBSP = "\u00a0"  # keeps an interval on one line
 _MARKERS = re.compile(r"(<!-- headline: (?P<folder>\S+) -->\n).*?(<!-- end of headline -->)", re.DOTALL)
 
 
@@ -38,7 +39,7 @@ def headline(run: Run) -> Headline:
     last, percent = benchmark["n_turns"], round(100 * run.params.benchmark.confidence)
     policies = benchmark["policies"]
     marks = (
-        " † N-IR inside its null band, where curves without a trend lie: not to be read as growth."
+        " † N-IR alone cannot show growth here (it lies where curves without a trend lie): read IR and its interval."
         if any(map(_in_null_band, policies.values()))
         else ""
     )
@@ -46,7 +47,7 @@ def headline(run: Run) -> Headline:
     return Headline(
         f"{what}; preset `{metrics['preset']}`, seed {metrics['seed']}, {benchmark['n_cases']} held-out cases of "
         f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.{marks}",
-        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R²", "N-IR", "N-R²"),
+        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R², N-R²", "N-IR"),
         tuple(_row(name, policy) for name, policy in policies.items()),
     )
 
@@ -101,8 +102,7 @@ def _row(name: str, policy: dict[str, Any]) -> tuple[str, ...]:
         _with_interval(policy["al_mean"], policy.get("al_mean_ci"), 2),
         _with_interval(policy["ir"], policy.get("ir_ci"), 3),
         _number(policy["r2"], 2),
-        _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3) + (" †" if _in_null_band(policy) else ""),
-        _number(policy["n_r2"], 2),
+        _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3) + (f"{NBSP}†" if _in_null_band(policy) else ""),
     )
 
 
@@ -118,4 +118,4 @@ def _number(value: float | None, digits: int) -> str:
 def _with_interval(value: float | None, interval: Sequence[float] | None, digits: int) -> str:
     if value is None or not interval or None in interval:
         return _number(value, digits)
-    return f"{value:.{digits}f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    return f"{value:.{digits}f} [{interval[0]:.{digits}f},{NBSP}{interval[1]:.{digits}f}]"

@@ -103,6 +103,24 @@ def fact_table(transcripts: Iterable[Transcript], facts: Mapping[str, Sequence[F
     return pd.DataFrame(rows, columns=columns).astype({"by_chance": float})
 
 
+def recall_table(told: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """How often each policy takes up a told fact again, above what chance gives: 0 is chance, 1 every fact.
+
+    Args:
+        told: `fact_table`; facts without a `by_chance` (a single profile) are left out.
+        confidence: of the interval, such as 0.95; clustered on profiles.
+
+    Returns: policy, told (how many facts), recalled and by_chance (shares), above (their difference), low, high.
+    """
+    rows = []
+    for policy, own in told.dropna(subset="by_chance").groupby("policy", sort=False):
+        above = (own["recalled"] - own["by_chance"]).to_numpy(dtype=float)
+        estimate = mean_estimate(above, pd.factorize(own["profile_id"])[0], confidence)
+        rows.append((policy, len(own), own["recalled"].mean(), own["by_chance"].mean(), *estimate))
+    columns = ["policy", "told", "recalled", "by_chance", "above", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
+
+
 def message_table(transcripts: Iterable[Transcript], facts: Mapping[str, Sequence[Fact]]) -> pd.DataFrame:
     """Which facts each user message is about, by its telling words.
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from aloe.errors import UserError
 from aloe.families import families, self_judging
+from aloe.findings import differences_table, growth, manner_sentence, policies_table
 from aloe.folders import whole_folder
-from aloe.headline import FIGURE, headline, markdown_table
+from aloe.headline import FIGURE, finished_metrics, headline, markdown_table
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.runs import Run
@@ -27,9 +28,10 @@ from aloe.stages import STAGES
 SOURCES = ROOT / "aloe" / "report"
 _SIMULATED = """:::{admonition} Simulated
 :class: warning
-Every reply and every score in this report comes from a simulated language model, and the aligned policy is a small
-Llama trained on an ordinary machine. What is found here was planted (see [](pages/what-the-sandbox-shows.md)): it
-shows that the method's code works, not that the method does.
+Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
+aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
+of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
+does in a world that is known, and nothing about people.
 :::"""
 _REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
 _OWN_FAMILY = """
@@ -106,12 +108,27 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
     }
     if stopped is None:
         shutil.copy(run.figures / FIGURE, folder / FIGURE)
-        fields |= {"sentence": headline(run).sentence, "figure": FIGURE, "table": markdown_table(run)}
+        fields |= _found(run)
     else:
         fields |= {"stage": stopped.stage, "why": _escaped(stopped.why)}
     front = Template((folder / ("index.md" if stopped is None else "unfinished.md")).read_text(encoding="utf-8"))
     (folder / "unfinished.md").unlink()
     (folder / "index.md").write_text(front.substitute(fields), encoding="utf-8")
+
+
+def _found(run: Run) -> dict[str, str]:
+    """What the front page of a finished run says of its policies."""
+    benchmark = finished_metrics(run)["benchmark"]
+    return {
+        "sentence": headline(run).sentence,
+        "figure": FIGURE,
+        "table": markdown_table(run),
+        "growth": "\n".join(f"- {growth(name, own)}" for name, own in benchmark["policies"].items()),
+        "policies": policies_table(benchmark),
+        "shown": manner_sentence(benchmark),
+        "differences": differences_table(benchmark) or "No two policies of this run were compared.",
+        "level": f"{run.params.benchmark.confidence:.0%}",
+    }
 
 
 def _own_family(run: Run) -> str:

@@ -94,7 +94,7 @@ STAGES = (
     Stage(
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark"),
-        (*_BENCHMARK, "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        (*_BENCHMARK, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),

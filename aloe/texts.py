@@ -7,6 +7,7 @@ that is not exactly that is a `UserError` naming file and line. This module does
 import json
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def load_texts(path: Path, minimum: int = 5) -> list[Text]:
     """Every text of a file, in order.
 
     Args:
-        path: JSONL; a line may also carry `novel` (see `load_novel`).
+        path: JSONL; a line may also carry `novel` and `wants` (see `load_novel`, `load_wants`).
         minimum: fewer texts are refused.
 
     Raises:
@@ -41,7 +42,7 @@ def load_texts(path: Path, minimum: int = 5) -> list[Text]:
     for number, data in _lines(path):
         where = f"{path}, line {number}"
         text = Text(_string(data, "id", where), _string(data, "text", where))
-        if unknown := sorted(set(data) - {"id", "text", "novel"}):
+        if unknown := sorted(set(data) - {"id", "text", "novel", "wants"}):
             raise UserError(f"{where}: unknown field {unknown[0]!r}; {REMEDY}.")
         if problem := text_problem(text.text) or text_problem(text.id):
             raise UserError(f"{where}: {problem}; mend the line or remove it.")
@@ -72,6 +73,29 @@ def load_novel(path: Path) -> dict[str, tuple[str, ...]]:
                 raise UserError(f"{where}: {part!r} of `novel` does not occur in the text.")
         novel[_string(data, "id", where)] = tuple(parts)
     return novel
+
+
+def load_wants(path: Path, dimensions: Collection[str]) -> dict[str, dict[str, bool]]:
+    """By id of a personality, of which dimensions of manner its owner wants much (True) or little (False) in a reply.
+
+    A line says so by `"wants": {"much": [...], "little": [...]}`; one without `wants` is left out.
+
+    Raises:
+        UserError: `wants` has another shape, or a word that is not one of the dimensions, or one on both sides.
+    """
+    found = {}
+    for number, data in _lines(path):
+        if "wants" not in data:
+            continue
+        where, wants = f"{path}, line {number}", data["wants"]
+        much, little = (wants.get("much"), wants.get("little")) if isinstance(wants, dict) else (None, None)
+        if not isinstance(much, list) or not isinstance(little, list) or not {*much, *little} <= set(dimensions):
+            raise UserError(f"{where}: `wants` must be {{\"much\": [...], \"little\": [...]}} with words out of "
+                            f"{', '.join(dimensions)}.")  # fmt: skip
+        if both := set(much) & set(little):
+            raise UserError(f"{where}: {min(both)!r} of `wants` stands on both sides.")
+        found[_string(data, "id", where)] = dict.fromkeys(much, True) | dict.fromkeys(little, False)
+    return found
 
 
 def text_problem(text: str) -> str | None:

@@ -68,7 +68,9 @@ def train_dpo(run: Run) -> dict[str, Any]:
     """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `dpo`.
 
     Returns:
-        For `metrics.json`: counts, time, and what `held_out.compare` says of the pairs of development personas.
+        For `metrics.json`: counts, time, what `held_out.compare` says of the pairs of development personas, and
+        `hinted_chosen`: the share of these pairs whose preferred reply is the hinted one, which is the accuracy of a
+        policy that always favours that kind of reply and reads nobody.
 
     Raises:
         UserError: there are no pairs, one is too long, or the SFT policy is missing.
@@ -88,6 +90,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
         took = run_trainer(trainer)
         after = pair_scores(trainer, "dpo: held-out pairs after")
     scores = compare(before, after, params.dpo.beta)
+    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
     # No loss in these rows: that of the training steps has the SFT term in it, so they could not be compared.
     held_out = [
         {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": 0.0},
@@ -98,6 +101,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     return {
         "pairs": len(train),
         "dev_pairs": len(dev),
+        "hinted_chosen": sum(pair.id in hinted for pair in dev) / len(dev),
         "longest": trainer.args.max_length,
         **scores,
         **took,

@@ -44,7 +44,7 @@ def test_published_rows_are_reproduced_to_three_decimals(row):
 
 
 def test_docstring_examples_are_true():
-    assert doctest.testmod(intervals) == (0, 1)
+    assert doctest.testmod(intervals) == (0, 2)
 
 
 def test_slope_and_r2_of_three_turns_by_hand():
@@ -70,6 +70,17 @@ def test_two_turns_are_a_straight_line():
 @pytest.mark.parametrize("curve", [[3, 3], [2.2] * 10, [0.1 + 0.2, 0.3, 0.3]], ids=["two", "ten", "up to rounding"])
 def test_a_constant_curve_has_slope_zero_and_nothing_else(curve):
     assert metrics.improvement(curve) == (0.0, None, None, None)
+
+
+@pytest.mark.parametrize("share, n", [(0.5, 0), (1.1, 10), (float("nan"), 10)])
+def test_a_share_of_nothing_or_outside_its_range_is_refused(share, n):
+    with pytest.raises(ValueError, match="a share from 0 to 1"):
+        intervals.share_estimate(share, n, 0.95)
+
+
+def test_the_interval_of_a_share_stays_within_its_range():
+    # Wilson at 10 of 10, z = 1.96: low = 10 / (10 + 3.8415) = 0.7225, high = 1
+    assert intervals.share_estimate(1.0, 10, 0.95) == pytest.approx((1.0, 0.7225, 1.0), abs=1e-4)
 
 
 def test_a_symmetric_hill_has_slope_zero_and_explains_nothing():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aloe import novelty
-from aloe.novelty import fact_table, message_table, novel_minus_known, telling_facts
+from aloe.novelty import fact_table, message_table, novel_minus_known, recall_table, telling_facts
 from aloe.records import Message, Persona, Transcript
 
 PROFILES = {"bench-p1": "Ann keeps bees. She sails a dinghy.", "bench-p2": "Bob bakes rye loaves. He has a parrot."}
@@ -49,6 +49,18 @@ def test_a_fact_told_at_the_last_turn_or_never_cannot_be_recalled_and_is_left_ou
 def test_taking_up_what_the_user_has_just_said_again_is_not_recalling():
     again = held("bench-p1", ("My bees.", "Oh."), ("The bees!", "Bees, yes."))
     assert fact_table([again], FACTS)["recalled"].tolist() == [False]
+
+
+def test_what_is_recalled_above_chance_has_an_interval_clustered_on_profiles():
+    # above chance: p1 1 - 0.5 and 0 - 0, p2 1 - 0: mean 0.5. The linear form of the ratio: deviations from 0.5 sum to
+    # -0.5 in p1 and 0.5 in p2, times 2 clusters over 3 rows: -1/3, 1/3; variance 2/9 over 2 x 1: standard error 1/3.
+    told = pd.DataFrame({"policy": "dpo", "profile_id": ["p1", "p1", "p2"], "recalled": [True, False, True],
+                         "by_chance": [0.5, 0.0, 0.0]})  # fmt: skip
+    row = recall_table(told, 0.95).iloc[0]
+    assert (row["policy"], row["told"], row["above"]) == ("dpo", 3, 0.5)
+    assert (row["recalled"], row["by_chance"]) == pytest.approx((2 / 3, 1 / 6))
+    assert (row["low"], row["high"]) == pytest.approx((0.5 - 12.706 / 3, 0.5 + 12.706 / 3), abs=1e-3)
+    assert recall_table(told.assign(by_chance=float("nan")), 0.95).empty
 
 
 def test_with_a_single_profile_chance_is_not_known():

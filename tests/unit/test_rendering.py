@@ -129,8 +129,8 @@ def test_a_run_that_ended_early_has_a_report_up_to_there_that_says_why_and_how_m
 
 def test_the_headline_rounds_and_says_what_there_is_not(run):
     lines = markdown_table(run).splitlines()
-    assert lines[2] == "| `base` | 2.00 | 2.00 | 2.00 | 0.000 | none | none | none |"
-    assert lines[3] == "| `dpo` | 1.50 | 3.25 | 2.38 [2.00, 2.75] | 1.750 [1.500, 2.000] | 1.00 | 1.000 | 1.00 |"
+    assert lines[2] == "| `base` | 2.00 | 2.00 | 2.00 | 0.000 | none | none |"
+    assert lines[3] == "| `dpo` | 1.50 | 3.25 | 2.38 [2.00,\u00a02.75] | 1.750 [1.500,\u00a02.000] | 1.00 | 1.000 |"
     assert "Simulated: a simulated language model" in text_table(run)
 
 
@@ -142,9 +142,9 @@ def test_the_headline_marks_an_n_ir_inside_its_null_band(run):
         "told": {**policies["dpo"], "n_ir": 0.09, "n_ir_ci": None, "n_ir_null_band": [-0.08, 0.08]},
     }}})  # fmt: skip
     dpo, told = markdown_table(run).splitlines()[-2:]
-    assert "| 0.050 [0.010, 0.090] † |" in dpo
+    assert "| 0.050 [0.010,\u00a00.090]\u00a0† |" in dpo
     assert "| 0.090 |" in told
-    assert "† N-IR inside its null band" in headline.headline(run).sentence
+    assert "† N-IR alone cannot show growth here" in headline.headline(run).sentence
 
 
 def test_an_unfinished_run_has_no_headline(run):

@@ -1,11 +1,12 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from aloe.errors import UserError
 from aloe.params import ROOT
-from aloe.texts import Text, json_strings, load_novel, load_texts, text_problem
+from aloe.texts import Text, json_strings, load_novel, load_texts, load_wants, text_problem
 
 DATA = ROOT / "aloe" / "data"
 GOOD = [{"id": f"seed-p{i}", "text": f"Person {i} bakes bread."} for i in range(6)]
@@ -109,3 +110,21 @@ def test_a_fifth_of_the_shipped_benchmark_is_marked_as_novel(name):
     texts, novel = load_texts(DATA / f"{name}.jsonl"), load_novel(DATA / f"{name}.jsonl")
     facts = sum(text.text.count(".") for text in texts)
     assert sum(map(len, novel.values())) >= facts / 5
+
+
+def test_what_a_user_wants_much_and_little_of_is_read_by_dimension(tmp_path):
+    wants = {"much": ["play"], "little": ["length"]}
+    path = write(tmp_path, {"id": "t1", "text": "Droll.", "wants": wants}, {"id": "t2", "text": "Shy."})
+    assert load_wants(path, ("length", "play")) == {"t1": {"play": True, "length": False}}
+    assert len(load_texts(path, 1)) == 2
+
+
+@pytest.mark.parametrize("wants, said", [
+    (["play"], "line 1: `wants` must be"),
+    ({"much": ["play"]}, "line 1: `wants` must be"),
+    ({"much": ["play"], "little": ["size"]}, "with words out of length, play"),
+    ({"much": ["play"], "little": ["play"]}, "line 1: 'play' of `wants` stands on both sides"),
+])  # fmt: skip
+def test_wishes_of_another_form_are_refused_in_a_sentence(tmp_path, wants, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_wants(write(tmp_path, {"id": "t1", "text": "Droll.", "wants": wants}), ("length", "play"))

@@ -212,6 +212,7 @@ def test_dpo_learns_what_held_out_pairs_prefer(make_run):
     summary = training.train_dpo(run)
     assert (summary["pairs"], summary["dev_pairs"], summary["steps"]) == (24, 9, 18)
     assert summary["accuracy"] > 0.9
+    assert summary["hinted_chosen"] == 1.0  # in these trees the hinted reply is always preferred
     assert summary["margin"] > 0
     assert summary["loss_before"] == pytest.approx(math.log(2))
     assert summary["loss_after"] < summary["loss_before"]
@@ -224,6 +225,13 @@ def test_dpo_learns_what_held_out_pairs_prefer(make_run):
     assert log["loss"].isna().tolist() == [True, *[False] * 18, True]
     assert (run.model("dpo") / "model.safetensors").is_file()
     assert fingerprint(run.model("dpo")) != fingerprint(run.model("sft_preferred"))
+
+
+def test_how_often_the_hinted_reply_is_preferred_is_counted_on_the_held_out_pairs(make_run):
+    plain = [dataclasses.replace(turn, label="plain") for turn in TREES[-1].turns]  # 3 of the 9 development pairs
+    run = make_run(trees=[*TREES[:-1], dataclasses.replace(TREES[-1], turns=tuple(plain))], dpo={"n_dev_pairs": 0})
+    training.train_sft(run, "preferred")
+    assert training.train_dpo(run)["hinted_chosen"] == pytest.approx(6 / 9)
 
 
 def test_comparing_pairs_worked_out_by_hand():

@@ -1,0 +1,131 @@
+"""What a finished run shows, in sentences and two small tables for people who read nothing else.
+
+In: the section `benchmark` of `metrics.json`. Out: text in Markdown. Numbers are compared and rounded here, never
+computed; what a run has not measured is left out. Every statement follows from an interval: "shown" means that it lies
+on one side of zero. This module knows no file.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WHAT = {
+    "base": "the model before training",
+    "told": "`base` with the persona in its system message: a mark to compare with, no upper bound",
+    "sft_rejected": "fine-tuned on the replies that the user would *not* prefer: a control",
+    "sft_preferred": "fine-tuned on the replies that the user would prefer",
+    "dpo": "optimised on pairs of both, starting from `sft_preferred`",
+}
+NONE = "–"
+
+
+def policies_table(benchmark: Mapping[str, Any]) -> str:
+    """One line per policy: what it is, how far it takes up facts again, and where its manner follows the user."""
+    rows = []
+    for policy in benchmark["policies"]:
+        recalled = benchmark.get("recalled", {}).get(policy)
+        facts = interval(recalled["above"], recalled["low"], recalled["high"]) if recalled else NONE
+        rows.append((f"`{policy}`", WHAT.get(policy, "a policy of this preset"), facts, _manner(benchmark, policy, ""),
+                     _manner(benchmark, policy, "beyond_")))  # fmt: skip
+    titles = ("policy", "what it is", "facts taken up again, above chance", "manner follows the user in",
+              "of these beyond `base`")  # fmt: skip
+    return table(titles, rows)
+
+
+def differences_table(benchmark: Mapping[str, Any]) -> str:
+    """Paired differences between policies, with a word on each; empty where none were computed."""
+    rows = [
+        (f"`{name}`".replace(" - ", "` − `"), signed(found["al_mean"], found["al_mean_ci"], 2),
+         signed(found["ir"], found["ir_ci"], 3), verdict(found["al_mean"], found["al_mean_ci"]))
+        for name, found in benchmark.get("differences", {}).items()
+    ]  # fmt: skip
+    titles = ("difference", "AVG", "IR", "mean level")
+    return table(titles, rows) if rows else ""
+
+
+def growth(name: str, policy: Mapping[str, Any]) -> str:
+    """One sentence: does this policy's alignment grow with the turns, by IR and by N-IR, and why the two may differ."""
+    band, value = policy.get("n_ir_null_band"), policy["n_ir"]
+    slope = verdict(policy["ir"], policy.get("ir_ci"))
+    if value is None or band is None:
+        return f"`{name}`: its curve has no N-IR with a band; by IR its alignment is {_GROWTH[slope]}."
+    inside = band[0] <= value <= band[1]
+    where = f"N-IR {value:.3f} lies {'inside' if inside else 'outside'} its band {band[0]:.3f} to {band[1]:.3f}"
+    if inside and slope == "higher":
+        why = "a rise, but one whose shape noise can have as well: quick at first and then level, or uneven"
+    elif inside:
+        why = "the two agree"
+    elif slope == NOT_APART:
+        why = "a shape that noise seldom has, of a slope too small to be told from none"
+    else:
+        why = "the two agree"
+    return f"`{name}`: by IR its alignment is {_GROWTH[slope]}; {where}: {why}."
+
+
+def manner_sentence(benchmark: Mapping[str, Any]) -> str:
+    """What is shown of taking up facts and of manner, all policies in a sentence each; empty without measurements."""
+    facts = [f"`{name}`" for name, own in benchmark.get("recalled", {}).items() if _above(own, "")]
+    parts = []
+    if benchmark.get("recalled"):
+        parts.append(f"Facts told earlier are taken up again more often than by chance by {_listed(facts)}.")
+    if "base" in benchmark["policies"] and benchmark.get("manner"):
+        own = {name: _dimensions(benchmark, name, "beyond_") for name in benchmark["policies"] if name != "base"}
+        some = [f"`{name}` ({', '.join(found)})" for name, found in own.items() if found]
+        none = [f"`{name}`" for name, found in own.items() if not found]
+        parts.append(f"A manner that follows the user further than that of `base` is shown for {_listed(some)}"
+                     + (f"; in no dimension for {_listed(none)}." if none else "."))  # fmt: skip
+    return " ".join(parts)
+
+
+NOT_APART = "not told apart"
+_GROWTH = {"higher": "growing", "lower": "falling", NOT_APART: "not shown to change"}
+
+
+def verdict(value: float, limits: Sequence[float | None] | None) -> str:
+    """ "higher" or "lower" where the interval lies on one side of zero, else "not told apart"."""
+    if not limits or limits[0] is None or limits[1] is None or limits[0] <= 0 <= limits[1]:
+        return NOT_APART
+    return "higher" if value > 0 else "lower"
+
+
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """A value with its interval in brackets, as far as there is one."""
+    if value is None:
+        return NONE
+    return f"{value:.{digits}f}" + ("" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def signed(value: float, limits: Sequence[float] | None, digits: int) -> str:
+    """A difference with its sign, and its interval where there is one."""
+    ends = f" [{limits[0]:+.{digits}f}, {limits[1]:+.{digits}f}]" if limits else ""
+    return f"{value:+.{digits}f}{ends}"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _dimensions(benchmark: Mapping[str, Any], policy: str, prefix: str) -> list[str]:
+    """The dimensions of manner in which a policy follows its users, as far as the intervals show."""
+    own = benchmark.get("manner", {}).get(policy, {})
+    return [name for name, found in own.items() if _above(found, prefix)]
+
+
+def _manner(benchmark: Mapping[str, Any], policy: str, prefix: str) -> str:
+    total = len(benchmark.get("manner", {}).get(policy, {}))
+    if not total or (prefix and (policy == "base" or "base" not in benchmark["policies"])):
+        return NONE
+    found = _dimensions(benchmark, policy, prefix)
+    against = [name for name, own in benchmark["manner"][policy].items() if (own[f"{prefix}high"] or 0) < 0]
+    said = f"{len(found)} of {total}" + (f": {', '.join(found)}" if found else "")
+    return said + (f"; against in {', '.join(against)}" if against else "")
+
+
+def _above(found: Mapping[str, Any], prefix: str) -> bool:
+    low = found[f"{prefix}low"]
+    return low is not None and low > 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "no policy" if not names else ", ".join(names[:-1]) + (" and " if names[:-1] else "") + names[-1]
