@@ -14,9 +14,9 @@ from aloe.errors import UserError
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-FIRST, LAST = 5, 10  # logged rows whose mean is the beginning, and the present
+FIRST, SOME, LAST = 2, 5, 10  # logged rows whose mean is the beginning, a time, the present
 FROM = 1 / 3  # share of the steps after which the present is judged
-RISEN = 1.2  # times the first loss, in the present
+RISEN = 1.5  # times the loss at its lowest, in the present
 LOST = 0.5  # share by which log-probabilities of chosen replies may grow in size, against the reference
 LOWER = "lower `training.{section}.learning_rate`"
 
@@ -63,17 +63,18 @@ def refuse_no_number(logs: Mapping[str, float], section: str, step: int, n_steps
 def signs(rows: Sequence[Mapping[str, float]], section: str, beta: float | None) -> dict[str, str]:
     """What is wrong in the last rows of a log, by name; nothing before there are enough of them.
 
-    - `risen`: the loss is `RISEN` times what it was in the first rows, and 0.1 nat more than that.
+    - `risen`: the loss is `RISEN` times what it was in its first rows or at its lowest since, and 0.1 more than that.
     - `accuracy`: fewer than half of the pairs have their chosen reply gain more than the rejected one; chance is 0.5.
     - `chosen`: chosen replies have lost more than `LOST` of what they had: a log-probability of -40 fell below -60.
       Margins may grow all the while, since rejected replies fall faster.
     """
-    if len(rows) < FIRST + LAST:
+    if len(rows) < SOME + LAST:
         return {}
     lower, found = LOWER.format(section=section), {}
-    first, last = _mean(rows[:FIRST], "loss"), _mean(rows[-LAST:], "loss")
-    if last > RISEN * first + 0.1:
-        found["risen"] = f"the loss has risen from {first:.2f} to {last:.2f}; {lower}."
+    times = [rows[:FIRST], *(rows[i : i + SOME] for i in range(len(rows) - SOME))]
+    least, last = min(_mean(time, "loss") for time in times), _mean(rows[-LAST:], "loss")
+    if last > RISEN * least + 0.1:
+        found["risen"] = f"the loss has risen from {least:.2f} to {last:.2f}; {lower}."
     if beta is None or "rewards/chosen" not in rows[-1]:
         return found
     accuracy = _mean(rows[-LAST:], "rewards/accuracies")

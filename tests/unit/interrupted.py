@@ -38,7 +38,7 @@ def toy_run(root: Path, base: Path, sft: Any = (), dpo: Any = (), **changes: Any
 
 
 def train_in_a_process(run: Run, stage: str, kill_at: int | None = None) -> int | None:
-    """Train `sft` or `dpo` in a fresh process, which kills itself at the end of step `kill_at`. Returns its exit code."""
+    """Train `sft` or `dpo` in a fresh process, which kills itself at the end of step `kill_at`; its exit code."""
     process = _SERVER.Process(target=_train, args=(run, stage, kill_at))
     process.start()
     process.join()

@@ -12,11 +12,11 @@ from interrupted import toy_run, train_in_a_process
 from test_training import TREES
 from tiny_model import save_tiny_model
 
-from aloe import checkpoints, resuming, trainers, training
-from aloe.errors import UserError
-from aloe.preferences import dpo_pairs
+from aloe import checkpoints, pipeline, resuming, trainers, training
+from aloe.examples import sft_tokens
+from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
-from aloe.records import write_jsonl
+from aloe.records import DialogueTree, read_jsonl, write_jsonl
 
 NAME = {"sft": "sft_preferred", "dpo": "dpo"}
 
@@ -103,3 +103,127 @@ def test_five_kills_at_random_steps_change_neither_loss_nor_weights(make_run, st
         print(f"{stage}, {method}: killed at step {step}, weights differ by {weight:.1e}, losses by {loss:.1e}")
         assert weight <= 1e-5
         assert loss <= 1e-5
+
+
+class Stopped(Exception):
+    """What a stop key would raise."""
+
+
+@pytest.fixture(scope="module")
+def stopped(base, tmp_path_factory):
+    """A training on a model of its own that was stopped at step 5; its checkpoint is of step 4."""
+    from transformers import TrainerCallback
+
+    class Stopper(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                raise Stopped
+
+    root = tmp_path_factory.mktemp("stopped")
+    run = toy_run(root / "run", shutil.copytree(base, root / "base"))
+    write_jsonl(run.trees, TREES)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(resuming, "SHARE", 1e9)
+        patched.setattr(trainers, "progress", lambda label: Stopper())
+        with pytest.raises(Stopped):
+            training.train_sft(run, "preferred")
+    return run
+
+
+def start_of(run):
+    """Where a training of the run would start."""
+    params = run.params.training
+    policy = checkpoints.load_policy(params.base_model, params, run.params.seed)
+    train = [tree for tree in read_jsonl(DialogueTree, run.trees) if "-dev-" not in tree.id]
+    rows = sft_tokens(policy.tokenizer, sft_conversations(train, "preferred"), params.max_length)
+    with quiet():
+        return resuming.take_up(trainers.sft_trainer(run, "sft_preferred", policy, rows), "toy")
+
+
+def cut(run):
+    (run.unfinished("sft_preferred") / "checkpoint-4" / "trainer_state.json").write_text('{"log_hist')
+
+
+def other_seed(run):
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, seed=1))
+
+
+def another_model(run):
+    folder = save_tiny_model(run.root / "base", seed=1)
+    training = dataclasses.replace(run.params.training, base_model=str(folder))
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
+
+
+@pytest.mark.parametrize("change, said, step", [
+    (lambda run: None, "toy: goes on after step 4, where an interrupted training stopped.", 4),
+    (lambda run: write_jsonl(run.trees, TREES[1:]), "but its data were others; this one begins anew", 0),
+    (other_seed, "but its data and settings were others", 0),  # the seed orders the data
+    (another_model, "but its weights were others", 0),
+    (cut, "", 0),  # killed while the checkpoint was written
+])  # fmt: skip
+def test_only_a_training_of_the_same_thing_goes_on(stopped, capsys, tmp_path, change, said, step):
+    run = dataclasses.replace(stopped, root=Path(shutil.copytree(stopped.root, tmp_path / "run")))
+    start = start_of(change(run) or run)
+    assert start.step == step
+    assert said in capsys.readouterr().out
+    left = [path.name for path in run.unfinished("sft_preferred").glob("checkpoint-*")]
+    assert left == (["checkpoint-4"] if step else [])
+    if step:
+        assert start.tokens > 0
+        assert start.seconds > 0
+        assert start.loss_sum > 4
+
+
+def test_what_is_left_is_one_checkpoint_of_safetensors_and_whose_it_is(stopped):
+    folder = stopped.unfinished("sft_preferred")
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["checkpoint-4"]
+    assert [path.name for path in (folder / "checkpoint-4").glob("*.safetensors")] == ["model.safetensors"]
+    assert json.loads((folder / resuming.KEY).read_text()).keys() == {"data", "settings", "weights", "libraries"}
+    assert not [path for path in pipeline._files(stopped.root) if path.is_relative_to(stopped.root / "models")]
+    assert not [path for path in pipeline._files(stopped.root) if "tensorboard" in path.parts]
+
+
+def test_checkpoints_come_by_the_clock_at_logged_steps_and_cost_a_small_share(monkeypatch):
+    from transformers import TrainerControl, TrainerState
+
+    clock = {"now": 0.0}
+    monkeypatch.setattr(resuming.time, "monotonic", lambda: clock["now"])
+    callback = resuming.checkpoints(1.0, resuming.Start())
+    callback.on_train_begin(None, None, None)
+
+    def asks(now, logged=True, step=5):
+        clock["now"], control = now, TrainerControl(should_log=logged)
+        callback.on_step_end(None, TrainerState(global_step=step, max_steps=10), control)
+        return control.should_save
+
+    assert not asks(59)
+    assert not asks(61, logged=False)
+    assert asks(61)
+    clock["now"] = 67  # it took 6 s, so the next one comes after 6 / 0.03 = 200 s
+    callback.on_save(None, None, None)
+    assert not asks(266)
+    assert not asks(268, step=10)  # the last step
+    assert asks(268)
+    clock["now"] = 268.3
+    callback.on_save(None, None, None)
+    assert not asks(320)
+    assert asks(329)
+    callback = resuming.checkpoints(None, resuming.Start())
+    callback.on_train_begin(None, None, None)
+    assert not asks(1e9)
+
+
+def test_what_the_reference_gives_is_computed_once_however_often_a_training_is_begun(make_run, monkeypatch):
+    from trl import DPOTrainer
+
+    run, passes = make_run("run"), []
+    real = DPOTrainer.compute_ref_log_probs
+    monkeypatch.setattr(DPOTrainer, "compute_ref_log_probs", lambda *given: passes.append(1) or real(*given))
+    params, found = run.params.training, []
+    for _ in range(2):
+        policy = checkpoints.load_policy(params.base_model, params, 0)
+        with quiet():
+            trainer = trainers.dpo_trainer(run, policy, dpo_pairs(TREES[:8]), dpo_pairs(TREES[8:]))
+        found.append((len(passes), trainer.train_dataset["ref_chosen_logps"][:]))
+    assert found[0] == found[1]
+    assert found[0][0] > 0
