@@ -18,6 +18,7 @@ FIRST, SOME, LAST = 2, 5, 10  # logged rows whose mean is the beginning, a time,
 FROM = 1 / 3  # share of the steps after which the present is judged
 RISEN = 1.5  # times the loss at its lowest, in the present
 LOST = 0.5  # share by which log-probabilities of chosen replies may grow in size, against the reference
+REWARDS = {"rewards/chosen", "rewards/accuracies", "logps/chosen"}
 LOWER = "lower `training.{section}.learning_rate`"
 
 
@@ -26,7 +27,7 @@ def watch(section: str, beta: float | None = None) -> "TrainerCallback":
 
     Args:
         section: of the preset: `sft` or `dpo`.
-        beta: the factor of DPO's rewards, to have them in nats.
+        beta: the factor of DPO's rewards, to have them in nats; None where rewards are not against a reference.
     """
     from transformers import TrainerCallback
 
@@ -75,7 +76,7 @@ def signs(rows: Sequence[Mapping[str, float]], section: str, beta: float | None)
     least, last = min(_mean(time, "loss") for time in times), _mean(rows[-LAST:], "loss")
     if last > RISEN * least + 0.1:
         found["risen"] = f"the loss has risen from {least:.2f} to {last:.2f}; {lower}."
-    if beta is None or "rewards/chosen" not in rows[-1]:
+    if beta is None or not all(row.keys() >= REWARDS for row in rows[-LAST:]):  # not every trainer logs all of them
         return found
     accuracy = _mean(rows[-LAST:], "rewards/accuracies")
     if accuracy < 0.5:

@@ -52,6 +52,12 @@ def test_rewards_that_diverge_are_told(changes, expected):
     assert watching.signs(dpo_rows(**changes), "dpo", changes.get("beta", 0.1)).keys() == expected
 
 
+def test_rewards_that_a_trainer_does_not_log_are_not_judged():
+    short = [{key: value for key, value in row.items() if key != "rewards/accuracies"} for row in dpo_rows(gain=-30.0)]
+    assert watching.signs(short, "dpo", 0.1) == {}
+    assert watching.signs(dpo_rows(gain=-30.0), "dpo", None) == {}
+
+
 @pytest.mark.parametrize("logs", [
     {"loss": float("nan"), "grad_norm": 1.0}, {"loss": 1.0, "grad_norm": float("inf")},
 ])  # fmt: skip
