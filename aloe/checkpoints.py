@@ -19,6 +19,7 @@ from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.params import ROOT, Training
 from aloe.quiet import quiet
+from aloe.room import refuse_without_memory
 
 if TYPE_CHECKING:
     import torch
@@ -128,12 +129,14 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
     """A model to train as the preset says: backend, full or LoRA, dtype (float32 without a GPU), four bits.
 
     Raises:
-        UserError: the backend is not there, four bits are asked for without a GPU, or the model cannot be loaded.
+        UserError: the backend is not there, four bits are asked for without a GPU, memory is too small for the
+            training, or the model cannot be loaded.
     """
     backend = import_backend(params.backend)
     if params.load_in_4bit and not has_cuda():
         raise UserError("`training.load_in_4bit` needs a CUDA device; set it to false.")
     _free_memory()
+    refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
     if backend == "unsloth":
         return _load_with_unsloth(source, params, seed)
     import torch

@@ -173,7 +173,10 @@ class Dpo:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it."""
+    """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it.
+
+    `save_minutes`: how often a training keeps what it needs to go on after an interruption; null for never.
+    """
 
     backend: Literal["auto", "unsloth", "transformers"]
     base_model: str
@@ -185,6 +188,7 @@ class Training:
     trust_remote_code: bool
     max_length: Annotated[int, Range(16)]
     report_to: Literal["none", "tensorboard", "wandb"]
+    save_minutes: Positive | None
     sft: Sft
     dpo: Dpo
 

@@ -6,9 +6,7 @@ unlisted model, is None and printed as "unknown". Times are orders of magnitude.
 stages work inside.
 """
 
-import json
 import math
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from aloe.params import ROOT, Params, Role
 from aloe.policies import OWN
 from aloe.prices import usd
 from aloe.prompts import prompt_file
+from aloe.room import model_size, training_bytes
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
 # Lengths in characters, from the tokens of the sandbox's dialogues; a reply is held to three sentences.
@@ -75,24 +74,6 @@ def make_plan(params: Params) -> Plan:
         None if size is None else _gpu_gb(params, size),
         None if size is None else _disk_gb(params, roles, size),
     )
-
-
-def model_size(base_model: str) -> float | None:
-    """Number of parameters: from the weights of a local model, else from a name such as Llama-3-8B; None if neither.
-
-    >>> model_size("meta-llama/Meta-Llama-3-8B-Instruct")
-    8000000000.0
-    """
-    weights = list((ROOT / base_model).glob("*.safetensors"))
-    if weights:
-        total = 0
-        for path in weights:
-            with path.open("rb") as file:  # eight bytes of length, then JSON with the shape of every tensor
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            total += sum(_product(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-        return float(total)
-    named = re.search(r"(\d+(?:\.\d+)?)\s*([BbMm])(?![a-zA-Z])", base_model.rsplit("/", 1)[-1])
-    return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2].lower()] if named else None
 
 
 def describe(params: Params) -> str:
@@ -197,7 +178,7 @@ def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:
 
 
 def _training_hours(params: Params, size: float) -> float:
-    """SFT twice, DPO with its reference model, and the policies' replies."""
+    """SFT twice, DPO with what its reference gives, and the policies' replies."""
     trees, dpo, bench = params.trees, params.training.dpo, params.benchmark
     dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
     pairs = dpo.n_pairs or trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
@@ -210,13 +191,10 @@ def _training_hours(params: Params, size: float) -> float:
 
 
 def _gpu_gb(params: Params, size: float) -> float:
-    """Weights, gradients, Adam's two moments, DPO's reference model, and a fifth for activations."""
+    """What a training needs on its own, and a fifth for activations."""
     if size < GPU_FROM:
         return 0.0
-    training = params.training
-    weight = 0.55 if training.load_in_4bit else 4.0 if training.dtype == "float32" else 2.0
-    state = 3 * weight + weight if training.method == "full" else 0.05 * weight
-    return 1.2 * size * (weight + state) / 1e9
+    return 1.2 * training_bytes(params.training, size, 4 if params.training.dtype == "float32" else 2) / 1e9
 
 
 def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
@@ -242,13 +220,6 @@ def _prompt(params: Params, name: str) -> int:
 def _mean_length(path: str) -> float:
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     return sum(map(len, lines)) / len(lines)
-
-
-def _product(shape: Sequence[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
 
 
 def _money(value: float | None) -> str:

@@ -74,9 +74,17 @@ class Run:
         """The folder of a policy's weights: base, sft_preferred, sft_rejected or dpo."""
         return self.root / "models" / name
 
+    def unfinished(self, name: str) -> Path:
+        """What a training of a policy leaves to go on from if it is interrupted; gone when it is done."""
+        return self.root / "models" / ".unfinished" / name
+
     def training_log(self, name: str) -> Path:
         """Loss and the like per training step of a policy."""
         return self.root / "training" / f"{name}.csv"
+
+    def tensorboard(self, name: str) -> Path:
+        """The same live, for TensorBoard; no result of a stage."""
+        return self.root / "tensorboard" / name
 
     @property
     def transcripts(self) -> Path:
@@ -165,23 +173,13 @@ class Run:
         manifest = self.read_manifest()
         origin = {"git_commit": git_commit(ROOT), "versions": versions()}
         manifest |= {
-            "run": self.name,
-            "preset": self.params.name,
-            "simulated": self.params.simulated,
-            "seed": self.params.seed,
-            "params": dataclasses.asdict(self.params),
-            "families": families(self.params),
-            "self_judging": self_judging(self.params),
-            **origin,
-        }
+            "run": self.name, "preset": self.params.name, "simulated": self.params.simulated,
+            "seed": self.params.seed, "params": dataclasses.asdict(self.params), "families": families(self.params),
+            "self_judging": self_judging(self.params), **origin,
+        }  # fmt: skip
         finished = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        manifest.setdefault("stages", {})[stage] = {
-            "finished": finished,
-            **facts,
-            "inputs": self._hashes(inputs),
-            "outputs": self._hashes(outputs),
-            **origin,
-        }
+        hashes = {"inputs": self._hashes(inputs), "outputs": self._hashes(outputs)}
+        manifest.setdefault("stages", {})[stage] = {"finished": finished, **facts, **hashes, **origin}
         _write_json(self.manifest, manifest)
 
     def read_manifest(self) -> dict[str, Any]:

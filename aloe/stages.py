@@ -22,7 +22,8 @@ NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
     "base_models clients contradictions errors families figure_style figures folders journal locks pace params prices"
-    " provenance runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log".split()
+    " provenance resuming room runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log"
+    " watching".split()
 )
 
 

@@ -7,7 +7,6 @@ come from or what becomes of the trained model.
 
 import contextlib
 import importlib.util
-import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,12 @@ from aloe.checkpoints import Trainable, computes_bfloat16, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_lengths
 from aloe.params import Dpo, Sft
-from aloe.records import PreferencePair
+from aloe.records import PreferencePair, explained_disk_errors
+from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
+from aloe.room import refuse_without_disk
 from aloe.runs import Run
-from aloe.training_log import bar, progress
+from aloe.training_log import bar, progress, tensorboard
+from aloe.watching import watch
 
 if TYPE_CHECKING:
     from trl import DPOTrainer, SFTTrainer
@@ -49,7 +51,7 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) 
         train_dataset=Dataset.from_list([rows[i]._asdict() for i in order]),
         processing_class=policy.tokenizer,
         peft_config=policy.adapter,
-        callbacks=[progress(name)],
+        callbacks=[progress(name), watch("sft")],
     )
     _drop_printer(trainer)
     held = trainer.train_dataset
@@ -68,7 +70,6 @@ def dpo_trainer(
     Raises:
         UserError: a pair is longer than `training.max_length`.
     """
-    from datasets import Dataset
     from transformers import set_seed
     from trl import DPOConfig, DPOTrainer
 
@@ -90,11 +91,11 @@ def dpo_trainer(
         trainer = DPOTrainer(
             policy.model,
             args=config,
-            train_dataset=Dataset.from_list([dpo_row(train[i]) for i in order]),
-            eval_dataset=Dataset.from_list([dpo_row(dev[i]) for i in dev_order]),
+            train_dataset=kept_rows([dpo_row(train[i]) for i in order], config),
+            eval_dataset=kept_rows([dpo_row(dev[i]) for i in dev_order], config),
             processing_class=policy.tokenizer,
             peft_config=policy.adapter,
-            callbacks=[progress("dpo")],
+            callbacks=[progress("dpo"), watch("dpo", dpo.beta)],
         )
     _drop_printer(trainer)
     special = set(policy.tokenizer.all_special_ids)
@@ -105,20 +106,31 @@ def dpo_trainer(
     return trainer
 
 
-def run_trainer(trainer: Any) -> dict[str, Any]:
-    """Train. Returns what it took: steps, tokens read, seconds, tokens per second, and the mean loss."""
+def run_trainer(run: Run, name: str, trainer: Any) -> dict[str, Any]:
+    """Train, from where an interrupted training of the same thing stopped if there is one.
+
+    Returns:
+        What it took in all: steps, tokens read, seconds, tokens per second, and the mean loss.
+
+    Raises:
+        UserError: the loss is no number any more, or the disk is full.
+    """
+    training, start = run.params.training, take_up(trainer, name)
+    trainer.add_callback(checkpoints(training.save_minutes, start))
+    if training.report_to == "tensorboard" and trainer.accelerator.is_main_process:
+        trainer.add_callback(tensorboard(run.tensorboard(name), start.step))
+    trainer._total_train_tokens = start.tokens  # a trainer that goes on counts them from 0
     started = time.monotonic()
-    outcome = trainer.train()
-    seconds = time.monotonic() - started
-    with contextlib.suppress(OSError):  # a folder that no reporter wrote into
-        os.rmdir(trainer.args.output_dir)
-    tokens = max((int(entry["num_tokens"]) for entry in trainer.state.log_history if "num_tokens" in entry), default=0)
+    with explained_disk_errors(run.unfinished(name)):
+        outcome = trainer.train(resume_from_checkpoint=start.checkpoint)
+    seconds, steps = start.seconds + time.monotonic() - started, trainer.state.global_step
+    tokens = tokens_in(trainer.state.log_history)
     return {
-        "steps": trainer.state.global_step,
+        "steps": steps,
         "tokens": tokens,
         "seconds": round(seconds, 3),
         "tokens_per_second": round(tokens / seconds, 1),
-        "train_loss": outcome.training_loss,
+        "train_loss": outcome.training_loss + start.loss_sum / steps,  # a trainer forgets the losses before too
     }
 
 
@@ -128,15 +140,17 @@ def learned_tokens(rows: Sequence[Tokens]) -> int:
 
 
 def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
-    """What both trainers are told. Bars and checkpoints are ours; a small model keeps its activations."""
+    """What both trainers are told. Bars are ours, and when a checkpoint is due; a small model keeps its activations."""
     training = run.params.training
     if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
         raise UserError(
             f"`training.report_to` is {training.report_to}, which is not installed; install it or set it to none."
         )
+    refuse_without_disk(run.root, policy.model.num_parameters(), training, policy.model.dtype.itemsize)
     steps = n_rows * params.epochs / (params.batch_size * params.gradient_accumulation)
     return {
-        "output_dir": str(run.training_log(name).with_suffix("")),
+        "output_dir": str(run.unfinished(name)),
+        "run_name": f"{run.name}-{name}",
         "seed": run.params.seed,
         "learning_rate": params.learning_rate,
         "warmup_steps": min(params.warmup_ratio, 0.999),  # below 1 it is a share of the steps
@@ -150,10 +164,12 @@ def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows
         "bf16": training.dtype == "bfloat16" and computes_bfloat16(),
         "logging_steps": max(1, round(steps / LOGGED)),
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # `watch` is to see them
         "disable_tqdm": True,
-        "save_strategy": "no",
+        "save_strategy": "no",  # but when `checkpoints` asks for it
+        "save_total_limit": 1,  # the last one is removed when the next is whole
         "eval_strategy": "no",
-        "report_to": training.report_to,
+        "report_to": "none" if training.report_to == "tensorboard" else training.report_to,
         "dataloader_num_workers": 0,
     }
 

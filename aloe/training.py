@@ -2,8 +2,8 @@
 
 In: a run with its trees. Out: `models/<name>` (safetensors and tokenizer), a CSV of the training, and a summary for
 `metrics.json` under `training.<name>`. TRL does the training; every policy is measured on the development personas
-before and after. The same seed and number of threads give the same weights. This module does not know how the
-dialogues came about or how a policy is judged.
+before and after. The same seed and number of threads give the same weights, interrupted or not. This module does not
+know how the dialogues came about or how a policy is judged.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from aloe.params import Dpo, Sft
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
 from aloe.records import DialogueTree, PreferencePair, Reply, read_jsonl
+from aloe.resuming import forget
 from aloe.runs import Run, split_of
 from aloe.trainers import dpo_trainer, learned_tokens, run_trainer, sft_trainer
 from aloe.training_log import write_log
@@ -46,11 +47,12 @@ def train_sft(run: Run, which: Reply) -> dict[str, Any]:
     with quiet():
         trainer = sft_trainer(run, name, policy, train)
         before = held_out_loss(trainer, dev, f"{name}: held-out loss before")
-        took = run_trainer(trainer)
+        took = run_trainer(run, name, trainer)
         after = held_out_loss(trainer, dev, f"{name}: held-out loss after")
     held_out = [{"step": 0, "loss": before}, {"step": took["steps"], "loss": after}] if dev else []
     write_log(run.training_log(name), trainer.state.log_history, held_out)
     save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
+    forget(trainer)
     return {
         "sequences": len(train),
         "dev_sequences": len(dev),
@@ -87,7 +89,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     with quiet():
         trainer = dpo_trainer(run, policy, train, dev)
         before = reference_scores(trainer)
-        took = run_trainer(trainer)
+        took = run_trainer(run, "dpo", trainer)
         after = pair_scores(trainer, "dpo: held-out pairs after")
     scores = compare(before, after, params.dpo.beta)
     hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
@@ -98,6 +100,7 @@ def train_dpo(run: Run) -> dict[str, Any]:
     ]
     write_log(run.training_log("dpo"), trainer.state.log_history, held_out)
     save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model("dpo"))
+    forget(trainer)
     return {
         "pairs": len(train),
         "dev_pairs": len(dev),

@@ -4,6 +4,7 @@ In: the log entries of a TRL trainer. Out: a bar on stderr (readable in a termin
 CSV with one row per logged step and held-out evaluation. This module does not know what is trained.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from aloe.records import write_text
+from aloe.records import explained_disk_errors, write_text
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -33,9 +34,9 @@ COLUMNS = {
 }
 
 
-def bar(total: int, label: str) -> "tqdm[Any]":
+def bar(total: int, label: str, done: int = 0) -> "tqdm[Any]":
     """A bar that redraws at most once a second, so that an executed notebook does not fill with it."""
-    return tqdm(total=total, desc=label, file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
+    return tqdm(total=total, desc=label, initial=done, file=sys.stderr, mininterval=1.0, dynamic_ncols=True)
 
 
 def progress(label: str) -> "TrainerCallback":
@@ -44,11 +45,12 @@ def progress(label: str) -> "TrainerCallback":
 
     class Progress(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.bar, self.started = bar(state.max_steps, label), time.monotonic()
+            self.bar, self.started = bar(state.max_steps, label, state.global_step), time.monotonic()
+            self.before = max((entry.get("num_tokens", 0) for entry in state.log_history), default=0)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             if logs and "loss" in logs:
-                speed = logs.get("num_tokens", 0) / max(time.monotonic() - self.started, 1e-9)
+                speed = (logs.get("num_tokens", 0) - self.before) / max(time.monotonic() - self.started, 1e-9)
                 self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}, {speed:,.0f} tokens/s", refresh=False)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -58,6 +60,17 @@ def progress(label: str) -> "TrainerCallback":
             self.bar.close()
 
     return Progress()
+
+
+def tensorboard(folder: Path, step: int) -> "TrainerCallback":
+    """A trainer's callback that writes what is logged for TensorBoard, on top of what is there up to `step`."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    if not step:
+        shutil.rmtree(folder, ignore_errors=True)  # a training begun anew: two curves in one would be read as one
+    with explained_disk_errors(folder):
+        return TensorBoardCallback(SummaryWriter(str(folder), purge_step=step + 1 if step else None))
 
 
 def write_log(path: Path, history: Iterable[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]]) -> None:

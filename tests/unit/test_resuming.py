@@ -1,0 +1,229 @@
+"""A killed training goes on and ends as an undisturbed one; what belongs to another training is not gone on from."""
+
+import dataclasses
+import json
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from interrupted import toy_run, train_in_a_process
+from test_training import TREES
+from tiny_model import save_tiny_model
+
+from aloe import checkpoints, pipeline, resuming, trainers, training
+from aloe.examples import sft_tokens
+from aloe.preferences import dpo_pairs, sft_conversations
+from aloe.quiet import quiet
+from aloe.records import DialogueTree, read_jsonl, write_jsonl
+
+NAME = {"sft": "sft_preferred", "dpo": "dpo"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A model that forgets at random while it learns, so that random states count."""
+    folder = save_tiny_model(tmp_path_factory.mktemp("base"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.2}))
+    return folder
+
+
+@pytest.fixture
+def make_run(base, tmp_path):
+    def make(name, **changes):
+        run = toy_run(tmp_path / name, base, **changes)
+        write_jsonl(run.trees, TREES)
+        shutil.copytree(base, run.model("sft_preferred"))
+        return run
+
+    return make
+
+
+def result(run, stage):
+    """Summary without times, table, weights."""
+    from safetensors.torch import load_file
+
+    summary = run.read_metrics()["training"][stage]
+    timed = {"seconds", "tokens_per_second"}
+    table = run.training_log(NAME[stage]).read_text()
+    weights = load_file(run.model(NAME[stage]) / "model.safetensors")
+    return {key: value for key, value in summary.items() if key not in timed}, table, weights
+
+
+def differences(run, other, stage):
+    """The largest difference of a weight, and that of a loss; the tables must be the same to the byte."""
+    (summary, table, weights), (expected, expected_table, expected_weights) = result(run, stage), result(other, stage)
+    assert table == expected_table
+    assert summary.keys() == expected.keys()
+    assert {k: v for k, v in summary.items() if not isinstance(v, float)} == {
+        k: v for k, v in expected.items() if not isinstance(v, float)
+    }
+    numbers = [abs(summary[key] - expected[key]) for key in summary if isinstance(summary[key], float)]
+    assert weights.keys() == expected_weights.keys()
+    return max(float((weights[key] - expected_weights[key]).abs().max()) for key in weights), max(numbers)
+
+
+def kill_and_go_on(run, stage, step):
+    """Kill at the end of a step, then let it end in another process."""
+    assert train_in_a_process(run, stage, step) == -signal.SIGKILL
+    assert train_in_a_process(run, stage) == 0
+    assert 0 < run.read_metrics()["started_from"] < step
+    assert not run.unfinished(NAME[stage]).parent.exists()
+
+
+def random_step(run, stage, seed):
+    """One that a checkpoint comes before: the first step has one."""
+    return random.Random(seed).randrange(2, run.read_metrics()["training"][stage]["steps"] + 1)
+
+
+@pytest.mark.parametrize("stage, method, changes", [
+    ("sft", "full", {"sft": {"packing": True, "epochs": 4.0}}),
+    ("dpo", "lora", {}),
+])  # fmt: skip
+def test_a_killed_training_ends_with_the_same_weights_and_numbers(make_run, stage, method, changes):
+    changes = {"method": method, **changes}
+    undisturbed, killed = make_run("undisturbed", save_minutes=None, **changes), make_run("killed", **changes)
+    assert train_in_a_process(undisturbed, stage) == 0
+    kill_and_go_on(killed, stage, random_step(undisturbed, stage, seed=0))
+    assert differences(killed, undisturbed, stage) == (0, pytest.approx(0, abs=1e-6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_five_kills_at_random_steps_change_neither_loss_nor_weights(make_run, stage, method):
+    undisturbed = make_run("undisturbed", save_minutes=None, method=method)
+    assert train_in_a_process(undisturbed, stage) == 0
+    for number in range(5):
+        killed, step = make_run(f"killed-{number}", method=method), random_step(undisturbed, stage, number)
+        kill_and_go_on(killed, stage, step)
+        weight, loss = differences(killed, undisturbed, stage)
+        print(f"{stage}, {method}: killed at step {step}, weights differ by {weight:.1e}, losses by {loss:.1e}")
+        assert weight <= 1e-5
+        assert loss <= 1e-5
+
+
+class Stopped(Exception):
+    """What a stop key would raise."""
+
+
+@pytest.fixture(scope="module")
+def stopped(base, tmp_path_factory):
+    """A training on a model of its own that was stopped at step 5; its checkpoint is of step 4."""
+    from transformers import TrainerCallback
+
+    class Stopper(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                raise Stopped
+
+    root = tmp_path_factory.mktemp("stopped")
+    run = toy_run(root / "run", shutil.copytree(base, root / "base"))
+    write_jsonl(run.trees, TREES)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(resuming, "SHARE", 1e9)
+        patched.setattr(trainers, "progress", lambda label: Stopper())
+        with pytest.raises(Stopped):
+            training.train_sft(run, "preferred")
+    return run
+
+
+def start_of(run):
+    """Where a training of the run would start."""
+    params = run.params.training
+    policy = checkpoints.load_policy(params.base_model, params, run.params.seed)
+    train = [tree for tree in read_jsonl(DialogueTree, run.trees) if "-dev-" not in tree.id]
+    rows = sft_tokens(policy.tokenizer, sft_conversations(train, "preferred"), params.max_length)
+    with quiet():
+        return resuming.take_up(trainers.sft_trainer(run, "sft_preferred", policy, rows), "toy")
+
+
+def cut(run):
+    (run.unfinished("sft_preferred") / "checkpoint-4" / "trainer_state.json").write_text('{"log_hist')
+
+
+def other_seed(run):
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, seed=1))
+
+
+def another_model(run):
+    folder = save_tiny_model(run.root / "base", seed=1)
+    training = dataclasses.replace(run.params.training, base_model=str(folder))
+    return dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
+
+
+@pytest.mark.parametrize("change, said, step", [
+    (lambda run: None, "toy: goes on after step 4, where an interrupted training stopped.", 4),
+    (lambda run: write_jsonl(run.trees, TREES[1:]), "but its data were others; this one begins anew", 0),
+    (other_seed, "but its data and settings were others", 0),  # the seed orders the data
+    (another_model, "but its weights were others", 0),
+    (cut, "", 0),  # killed while the checkpoint was written
+])  # fmt: skip
+def test_only_a_training_of_the_same_thing_goes_on(stopped, capsys, tmp_path, change, said, step):
+    run = dataclasses.replace(stopped, root=Path(shutil.copytree(stopped.root, tmp_path / "run")))
+    start = start_of(change(run) or run)
+    assert start.step == step
+    assert said in capsys.readouterr().out
+    left = [path.name for path in run.unfinished("sft_preferred").glob("checkpoint-*")]
+    assert left == (["checkpoint-4"] if step else [])
+    if step:
+        assert start.tokens > 0
+        assert start.seconds > 0
+        assert start.loss_sum > 4
+
+
+def test_what_is_left_is_one_checkpoint_of_safetensors_and_whose_it_is(stopped):
+    folder = stopped.unfinished("sft_preferred")
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["checkpoint-4"]
+    assert [path.name for path in (folder / "checkpoint-4").glob("*.safetensors")] == ["model.safetensors"]
+    assert json.loads((folder / resuming.KEY).read_text()).keys() == {"data", "settings", "weights", "libraries"}
+    assert not [path for path in pipeline._files(stopped.root) if path.is_relative_to(stopped.root / "models")]
+    assert not [path for path in pipeline._files(stopped.root) if "tensorboard" in path.parts]
+
+
+def test_checkpoints_come_by_the_clock_at_logged_steps_and_cost_a_small_share(monkeypatch):
+    from transformers import TrainerControl, TrainerState
+
+    clock = {"now": 0.0}
+    monkeypatch.setattr(resuming.time, "monotonic", lambda: clock["now"])
+    callback = resuming.checkpoints(1.0, resuming.Start())
+    callback.on_train_begin(None, None, None)
+
+    def asks(now, logged=True, step=5):
+        clock["now"], control = now, TrainerControl(should_log=logged)
+        callback.on_step_end(None, TrainerState(global_step=step, max_steps=10), control)
+        return control.should_save
+
+    assert not asks(59)
+    assert not asks(61, logged=False)
+    assert asks(61)
+    clock["now"] = 67  # it took 6 s, so the next one comes after 6 / 0.03 = 200 s
+    callback.on_save(None, None, None)
+    assert not asks(266)
+    assert not asks(268, step=10)  # the last step
+    assert asks(268)
+    clock["now"] = 268.3
+    callback.on_save(None, None, None)
+    assert not asks(320)
+    assert asks(329)
+    callback = resuming.checkpoints(None, resuming.Start())
+    callback.on_train_begin(None, None, None)
+    assert not asks(1e9)
+
+
+def test_what_the_reference_gives_is_computed_once_however_often_a_training_is_begun(make_run, monkeypatch):
+    from trl import DPOTrainer
+
+    run, passes = make_run("run"), []
+    real = DPOTrainer.compute_ref_log_probs
+    monkeypatch.setattr(DPOTrainer, "compute_ref_log_probs", lambda *given: passes.append(1) or real(*given))
+    params, found = run.params.training, []
+    for _ in range(2):
+        policy = checkpoints.load_policy(params.base_model, params, 0)
+        with quiet():
+            trainer = trainers.dpo_trainer(run, policy, dpo_pairs(TREES[:8]), dpo_pairs(TREES[8:]))
+        found.append((len(passes), trainer.train_dataset["ref_chosen_logps"][:]))
+    assert found[0] == found[1]
+    assert found[0][0] > 0
