@@ -179,16 +179,17 @@ def training_curves(log: pd.DataFrame, note: str | None = None) -> list[Axes]:
     axes = plt.subplots(1, len(shown), figsize=(1.5 + 3.6 * len(shown), 3.6), layout="constrained", squeeze=False)[1]
     for name, ax in zip(shown, axes[0], strict=True):
         prepare(log, ax, None, measures[name].capitalize(), note if name == shown[-1] else None)
-        for split, label, colour, marker in (("train", "training", BLUE, None), ("dev", "held-out", RED, "D")):
+        looks = (("train", "training, mean since the last point", BLUE, "", "-"), ("dev", "held-out", RED, "D", ""))
+        for split, label, colour, marker, line in looks:
             own = log[log["split"] == split].dropna(subset=name)
             if len(own):
-                ax.plot(own["step"], own[name], color=colour, marker=marker, markersize=4, label=label)
+                ax.plot(own["step"], own[name], color=colour, marker=marker, ls=line, markersize=6, label=label)
         if name == "rewards/accuracies":
             ax.axhline(0.5, color=INK, lw=1, ls=":", label="chance")
             ax.set_ylim(0, 1.02)
-        ax.set(xlabel="step")
+        ax.set(xlabel="step", ylabel=measures[name])
         whole_numbers(ax)
-        ax.legend(frameon=False, fontsize=9)
+        ax.legend(frameon=False, fontsize=8)
     return list(axes[0])
 
 

@@ -76,6 +76,15 @@ def manner_sentence(benchmark: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
+def novelty_sentence(measure: str, gaps: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the differences "new minus known" of a measure show, policy by policy, in one sentence."""
+    said: dict[str, list[str]] = {}
+    for policy, gap in gaps.items():
+        said.setdefault(verdict(gap["difference"], [gap["low"], gap["high"]]), []).append(f"`{policy}`")
+    words = {"higher": "higher for new facts", "lower": "lower for new facts", NOT_APART: "not told apart"}
+    return f"{measure}: " + "; ".join(f"{words[key]} with {_listed(names)}" for key, names in said.items()) + "."
+
+
 NOT_APART = "not told apart"
 _GROWTH = {"higher": "growing", "lower": "falling", NOT_APART: "not shown to change"}
 

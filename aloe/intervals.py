@@ -54,6 +54,26 @@ def share_estimate(share: float, n: int, confidence: float) -> Estimate:
     return Estimate(share, max(0.0, (centre - half) / (1 + z**2 / n)), min(1.0, (centre + half) / (1 + z**2 / n)))
 
 
+def correlation_estimate(x: Array, y: Array, clusters: Codes, confidence: float) -> Estimate | None:
+    """Pearson's correlation of two values per row, with a t interval from leaving out one cluster at a time.
+
+    1 and -1 are straight lines up and down, 0 is no linear relation. The ends are not cut off at 1 and -1.
+
+    Shape: x, y and clusters (n_rows,).
+
+    Returns: None where x or y is constant; no interval where one of them is without some cluster.
+    """
+    pairs = np.stack([x, y], axis=1)
+    value, n = _correlation(pairs), int(clusters.max()) + 1
+    if value is None:
+        return None
+    parts = [_correlation(pairs[clusters != cluster]) for cluster in range(n)] if n > 1 else []
+    defined = np.array([part for part in parts if part is not None])
+    if len(defined) < n:
+        return Estimate(value, None, None)
+    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+
+
 def jackknife_estimate(
     statistic: Callable[[Array], float | None], values: Array, clusters: Codes, confidence: float
 ) -> Estimate | None:
@@ -105,6 +125,12 @@ def slope_weights(n_turns: int) -> Array:
     """
     k = np.arange(n_turns) - (n_turns - 1) / 2
     return k / (k @ k)
+
+
+def _correlation(pairs: Array) -> float | None:
+    if len(pairs) < 2 or (np.ptp(pairs, axis=0) == 0).any():
+        return None
+    return float(stats.pearsonr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
 def _cluster_deviations(values: Array, clusters: Codes) -> Array:

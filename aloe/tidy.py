@@ -1,8 +1,9 @@
-"""Dialogues as a data frame: one row per turn, for tables, counts and figures.
+"""Dialogues as data frames: a row per turn, or per turn and fact, for tables, counts and figures.
 
-In: `DialogueTree`s. Out: a frame. This module knows neither files nor models, and draws nothing.
+In: `DialogueTree`s. Out: frames. This module knows neither files nor models, and draws nothing.
 """
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -54,3 +55,36 @@ def count_items(induced: str) -> int:
     if induced.strip().rstrip(".").casefold() == NOTHING_YET:
         return 0
     return count_facts(induced)
+
+
+def note_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
+    """Per turn and fact of the profile: has the user told it, as far as words show, and does it stand in the notes?
+
+    A fact stands in the notes if its sentence does, word for word, so this suits inducers that copy.
+
+    Returns: one row per (tree, turn, fact): tree, turn (from 1), fact, support (share of the fact's words of four
+        letters or more, cut to five, that the user's messages up to this turn hold; 0: not told), noted. Facts
+        without such a word are left out.
+    """
+    rows = []
+    for tree in trees:
+        facts = [(fact, stems(fact)) for fact in re.split(r"(?<=[.!?])\s+", tree.persona.profile)]
+        said: frozenset[str] = frozenset()
+        for number, turn in enumerate(tree.turns, 1):
+            said |= stems(turn.user)
+            notes = turn.inferred_profile.casefold()
+            rows += [
+                (tree.id, number, fact, len(words & said) / len(words), fact.casefold() in notes)
+                for fact, words in facts
+                if words
+            ]
+    return pd.DataFrame(rows, columns=["tree", "turn", "fact", "support", "noted"])
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of four letters or more, cut to five, so that most endings do not count.
+
+    >>> sorted(stems("She bakes; baked, baking. A cake?"))
+    ['baked', 'bakes', 'bakin', 'cake']
+    """
+    return frozenset(word[:5] for word in re.findall(r"\w{4,}", text.casefold()))

@@ -167,7 +167,7 @@ def test_a_dialogue_tree_shows_the_text_as_it_is_and_marks_the_branch_taken():
 
 
 def test_docstring_examples_are_true():
-    assert doctest.testmod(tidy) == (0, 1)
+    assert doctest.testmod(tidy) == (0, 2)
 
 
 def test_turns_are_tabulated_with_words_and_items():
@@ -181,6 +181,18 @@ def test_turns_are_tabulated_with_words_and_items():
     assert found["traits"].tolist() == [1] * 5
     with pytest.raises(ValueError, match="no turn"):
         tidy.turn_table([])
+
+
+def test_facts_are_told_by_their_words_and_noted_by_their_sentence():
+    persona = Persona("a-b", "a", "b", "Ann keeps grey parrots. She sails a dinghy.", "Blunt.")
+    told = [("My grey friend swears.", "Nothing yet"), ("Parrots live long.", "ANN keeps grey parrots. He paints.")]
+    turns = [Turn(f"k{k}", None, said, notes, "", "a", "b", ("1", "2"), "hinted", "plain")
+             for k, (said, notes) in enumerate(told)]  # fmt: skip
+    found = tidy.note_table([DialogueTree("d", persona, tuple(turns))])
+    # words of the first fact: keeps, grey, parro; of the second: sails, dingh (three letters or fewer do not count)
+    assert found["turn"].tolist() == [1, 1, 2, 2]
+    assert found["support"].tolist() == pytest.approx([1 / 3, 0, 2 / 3, 0])
+    assert found["noted"].tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize("text, items", [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aloe.findings import differences_table, growth, manner_sentence, policies_table, verdict
+from aloe.findings import differences_table, growth, manner_sentence, novelty_sentence, policies_table, verdict
 
 
 def dimension(low, high, beyond_low=None, beyond_high=None):
@@ -60,3 +60,14 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero(value, limits, word):
 def test_growth_by_ir_and_by_n_ir_are_set_beside_each_other(ir_ci, n_ir, said):
     policy = {"ir": 0.075, "ir_ci": ir_ci, "n_ir": n_ir, "n_ir_null_band": [-0.08, 0.08]}
     assert said in growth("dpo", policy)
+
+
+def test_new_facts_against_known_ones_in_a_sentence():
+    gaps = {
+        "base": {"difference": -0.1, "low": -0.3, "high": 0.1},
+        "dpo": {"difference": -0.2, "low": -0.3, "high": -0.1},
+        "mine": {"difference": -0.2, "low": None, "high": None},
+    }
+    assert novelty_sentence("Recalled", gaps) == (
+        "Recalled: not told apart with `base` and `mine`; lower for new facts with `dpo`."
+    )

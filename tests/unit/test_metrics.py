@@ -83,6 +83,18 @@ def test_the_interval_of_a_share_stays_within_its_range():
     assert intervals.share_estimate(1.0, 10, 0.95) == pytest.approx((1.0, 0.7225, 1.0), abs=1e-4)
 
 
+def test_a_correlation_has_an_interval_from_leaving_out_clusters():
+    # rows (1, 1), (2, 3) in cluster 0, (3, 2) in cluster 1, (4, 4) in cluster 2. All: covariance sum 4, squares 5
+    # and 5, so 0.8. Without 0: two rows, a rising line, 1. Without 1: (1,1), (2,3), (4,4): 4.333 / sqrt(4.667 x 4.667)
+    # = 0.9286. Without 2: (1,1), (2,3), (3,2): 1 / 2 = 0.5. Variance 2 x var(1, 0.9286, 0.5) = 0.0965; t(2) 4.3027.
+    x, y, clusters = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4]), np.array([0, 0, 1, 2])
+    found = intervals.correlation_estimate(x, y, clusters, 0.95)
+    half = 4.3027 * math.sqrt(2 * np.var([1, 13 / 14, 0.5]))
+    assert found == pytest.approx((0.8, 0.8 - half, 0.8 + half), abs=1e-4)
+    assert intervals.correlation_estimate(x, np.ones(4), clusters, 0.95) is None
+    assert intervals.correlation_estimate(x, y, np.zeros(4, dtype=int), 0.95) == (pytest.approx(0.8), None, None)
+
+
 def test_a_symmetric_hill_has_slope_zero_and_explains_nothing():
     assert metrics.improvement([1, 2, 3, 2, 1]) == pytest.approx((0, 0, 0, 0), abs=1e-12)
 
