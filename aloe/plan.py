@@ -111,6 +111,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     inferred = [min(NOTES + NOTES_PER_TURN * (turn + 1), NOTED * facts) for turn in turns]
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
+    reply = min(REPLY, bench.max_new_tokens * CHARACTERS_PER_TOKEN)
     writing = _writer_calls(params)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
@@ -118,7 +119,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
         _role("user", params.roles.user, params, [
             *((dialogues, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
             # Every policy's dialogue with a case begins with the same message, which is asked for once.
-            *((talks if turn else cases, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE)
+            *((talks if turn else cases, _prompt(params, "user") + facts + _shown(turn, reply), USER_MESSAGE)
               for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
             (dialogues, _prompt(params, "inducer") + facts + seen, known)
@@ -132,8 +133,8 @@ def _plan_roles(params: Params) -> list[RolePlan]:
             (2 * dialogues, _prompt(params, "preference_judge") + facts + seen + HINTED + PLAIN, VERDICT)
             for seen in shown]),
     ]  # fmt: skip
-    question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + REPLY
-    judged = [(talks, question + _shown(turn), VERDICT) for turn in range(bench.n_turns)]
+    question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + reply
+    judged = [(talks, question + _shown(turn, reply), VERDICT) for turn in range(bench.n_turns)]
     asked = [(name, role) for name, role in (bench.endpoint_policies or {}).items() if name in bench.policies]
     replies = [(cases, _prompt(params, "plain_responder") + _history(turn) + USER_MESSAGE, PLAIN)
                for turn in range(bench.n_turns)]  # fmt: skip
@@ -205,12 +206,12 @@ def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
     return (models * size * weight + text) / 1e9
 
 
-def _history(turns: int) -> float:
-    return turns * (USER_MESSAGE + REPLY)
+def _history(turns: int, reply: float = REPLY) -> float:
+    return turns * (USER_MESSAGE + reply)
 
 
-def _shown(turns: int) -> float:
-    return _history(turns) + 2 * TAGS * turns
+def _shown(turns: int, reply: float = REPLY) -> float:
+    return _history(turns, reply) + 2 * TAGS * turns
 
 
 def _prompt(params: Params, name: str) -> int:

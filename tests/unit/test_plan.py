@@ -88,6 +88,14 @@ def test_tokens_grow_faster_than_turns_because_the_history_is_sent_again():
     assert by_role["plain_responder"].completion_tokens == pytest.approx(2 * plain.completion_tokens, abs=1)
 
 
+def test_replies_that_are_cut_short_make_the_benchmark_cheaper_to_judge_and_nothing_else_but_its_users():
+    whole, cut = (
+        {r.role: r for r in make_plan(with_sizes(benchmark={"max_new_tokens": n})).roles} for n in (64, 10)
+    )  # 64 tokens hold a whole reply
+    shorter = {role for role in whole if cut[role].prompt_tokens < whole[role].prompt_tokens}
+    assert shorter == {"alignment_judge", "user"}
+
+
 def test_a_simulated_run_costs_nothing_and_says_so():
     plan = make_plan(load_params("sandbox"))
     assert plan.usd == 0
