@@ -5,6 +5,7 @@ A ?=
 B ?=
 MERGE ?=
 EXPORT ?=
+QUICK ?=
 # The Python that .venv is made with, used once; empty: the first of these that is a 3.11 or 3.12.
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python)
@@ -19,12 +20,12 @@ UNSLOTH := .venv-unsloth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench unsloth-check base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench bench-training gpu-wheels unsloth-check base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY)  ## only the set-up: .venv and its Jupyter kernel; every other target does it when needed
 
@@ -72,6 +73,12 @@ bench: $(READY)  ## asking beside the bare client, memory of many dialogues besi
 	@$(BIN)/python tests/bench/asking.py
 	@$(BIN)/python tests/bench/memory.py
 	@$(BIN)/python tests/bench/kills.py
+
+bench-training: $(READY)  ## SFT beside prefixes, DPO beside a second model: tokens, time, memory, in outputs/bench/ (QUICK=1)
+	@$(BIN)/python tests/bench/training.py $(if $(QUICK),--quick)
+
+gpu-wheels: $(READY)  ## what tests/bench/training_gpu.py needs on a GPU machine that reaches no package index, in .wheels/
+	@$(BIN)/python tests/bench/gpu_wheels.py
 
 unsloth-check: $(UNSLOTH)/.ready  ## two steps of SFT and DPO through Unsloth on a CPU and through the plain backend: same losses
 	@$(UNSLOTH)/bin/python -m pytest -m unsloth tests/unsloth

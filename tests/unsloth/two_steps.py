@@ -40,6 +40,7 @@ def toy_params(base, method):
     steps = {"batch_size": 4, "learning_rate": 1e-2, "warmup_ratio": 0.0}
     section = dataclasses.replace(
         params.training, base_model=str(base), method=method, dtype="float32", max_length=400,
+        lora_rank=4, lora_alpha=24,  # no library's defaults: what is not passed on must show
         sft=dataclasses.replace(params.training.sft, **steps),
         dpo=dataclasses.replace(params.training.dpo, **steps, n_pairs=8, n_dev_pairs=4),
     )  # fmt: skip
