@@ -90,10 +90,13 @@ def save_model(shape: dict[str, Any], folder: Path, device: str) -> None:
     special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     config = LlamaConfig(**shape, **special, max_position_embeddings=8192)
     torch.manual_seed(0)
-    with quiet(), whole_folder(folder) as new, torch.device(device):
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(new)
-        tokenizer.save_pretrained(new)
+    with quiet():
+        with torch.device(device):
+            dtype = torch.bfloat16 if device == "cuda" else torch.float32
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        with whole_folder(folder) as new:
+            model.save_pretrained(new)
+            tokenizer.save_pretrained(new)
 
 
 def measure(row: Row, folder: Path, device: str, steps: int, ceiling_tflops: float) -> dict[str, Any]:

@@ -12,9 +12,12 @@ To see that it runs, without a GPU: `--device cpu --sizes toy`.
 """
 
 import argparse
+import contextlib
 import csv
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +61,8 @@ def main() -> int:
     held = read(options.out, options.again) or read(OUTPUTS / "bench", options.again)
     peak = in_a_process({"part": "ceiling"}, options, options.limit)
     print(peak, flush=True)
+    if peak["outcome"] != "ok":
+        return 1
     for row in wanted:
         if any(same(row, other, peak.get("device")) for other in held):
             continue
@@ -102,16 +107,28 @@ def in_a_process(what: dict[str, Any], options: argparse.Namespace, limit: float
     """Its result, or why there is none under `outcome`."""
     command = [sys.executable, __file__, "--measure", json.dumps(what), "--device", options.device,
                "--steps", str(options.steps), "--models", str(options.models)]  # fmt: skip
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as told:
+        # A group of its own, and files instead of pipes: workers that compile kernels outlive the process they serve.
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=said, stderr=told, text=True, start_new_session=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"},
+        )  # fmt: skip
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            code = None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        out, trouble = (stream.read() for stream in (said, told) if not stream.seek(0))
+    if code == 0:
+        return dict(json.loads(out.splitlines()[-1]))
+    print(trouble[-3000:], file=sys.stderr)
+    if code is None:
         return {"outcome": f"failed: not done after {limit:.0f} s"}
-    if done.returncode == 0:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    print(done.stderr[-3000:], file=sys.stderr)
-    last = next((text for text in reversed(done.stderr.splitlines()) if text and text[0] != " "), "")
-    reason = "out of memory" if "out of memory" in done.stderr.lower() else last[:200]
-    return {"outcome": f"failed: {reason or f'ended with {done.returncode}'}"}
+    last = next((text for text in reversed(trouble.splitlines()) if text and text[0] != " "), f"ended with {code}")
+    reason = "out of memory" if "out of memory" in trouble.lower() else last.rpartition("UserError: ")[2][:200]
+    return {"outcome": f"failed: {reason}"}
 
 
 def same(row: Row, held: dict[str, Any], device: str | None) -> bool:

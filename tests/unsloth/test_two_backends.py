@@ -1,5 +1,8 @@
 """Unsloth's branch of the code on a CPU: the same losses as the plain backend. `make unsloth-check` runs it."""
 
+import ast
+import importlib.util
+import inspect
 import io
 import json
 import os
@@ -10,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from aloe import checkpoints
 from aloe.params import ROOT
 
 pytestmark = pytest.mark.unsloth
@@ -54,6 +58,24 @@ def test_two_steps_through_both_backends_have_the_same_losses(both, stage, keys,
     same = ("steps", "tokens", "settings")
     assert [plain[key] for key in same[:2]] == [unsloth[key] for key in same[:2]]
     assert {**plain["settings"], "backend": ""} == {**unsloth["settings"], "backend": ""}
+
+
+@pytest.mark.parametrize("function, module, owner", [
+    ("from_pretrained", "models/loader.py", "FastLanguageModel"),
+    ("get_peft_model", "models/llama.py", "FastLlamaModel"),
+])  # fmt: skip
+def test_the_class_that_a_gpu_uses_takes_every_argument_too(function, module, owner):
+    # The CPU's class takes anything. That of a GPU cannot be imported here, but it can be read.
+    spec = importlib.util.find_spec("unsloth")
+    source = ast.parse(Path(spec.submodule_search_locations[0], module).read_text(encoding="utf-8"))
+    [cls] = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == owner]
+    [taken] = [node.args for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    ours = ast.parse(inspect.getsource(checkpoints._load_with_unsloth))
+    calls = [
+        node for node in ast.walk(ours) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == function
+    ]
+    [given] = [{keyword.arg for keyword in call.keywords} for call in calls]
+    assert given <= {argument.arg for argument in (*taken.args, *taken.kwonlyargs)}
 
 
 def losses(table):
