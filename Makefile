@@ -5,6 +5,7 @@ A ?=
 B ?=
 MERGE ?=
 EXPORT ?=
+QUICK ?=
 # The Python that .venv is made with, used once; empty: the first of these that is a 3.11 or 3.12.
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3 python)
@@ -15,15 +16,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 SEED_FLAG := $(if $(SEED),--seed $(SEED))
 ALOE := $(BIN)/python -m aloe
+UNSLOTH := .venv-unsloth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench bench-training gpu-wheels unsloth-check base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY)  ## only the set-up: .venv and its Jupyter kernel; every other target does it when needed
 
@@ -72,6 +74,15 @@ bench: $(READY)  ## asking beside the bare client, memory of many dialogues besi
 	@$(BIN)/python tests/bench/memory.py
 	@$(BIN)/python tests/bench/kills.py
 
+bench-training: $(READY)  ## SFT beside prefixes, DPO beside a second model: tokens, time, memory, in outputs/bench/ (QUICK=1)
+	@$(BIN)/python tests/bench/training.py $(if $(QUICK),--quick)
+
+gpu-wheels: $(READY)  ## what tests/bench/training_gpu.py needs on a GPU machine that reaches no package index, in .wheels/
+	@$(BIN)/python tests/bench/gpu_wheels.py
+
+unsloth-check: $(UNSLOTH)/.ready  ## two steps of SFT and DPO through Unsloth on a CPU and through the plain backend: same losses
+	@$(UNSLOTH)/bin/python -m pytest -m unsloth tests/unsloth
+
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks
 
@@ -110,4 +121,13 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --editable '.[docs,dev]' --constraint requirements.lock
 	@$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python (ALOE study)" \
 		--env OMP_WAIT_POLICY PASSIVE  # waiting threads that spin cost half the speed on shared cores
+	@touch $@
+
+# An environment of its own that shares the packages of .venv: Unsloth's CPU backend is not what the lock resolves to.
+$(UNSLOTH)/.ready: $(READY) tests/unsloth/requirements.txt
+	@echo "Installing Unsloth into $(UNSLOTH), over the packages of .venv"
+	@$(BIN)/python -m venv --clear $(UNSLOTH)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(UNSLOTH)/shared
+	@mv $(UNSLOTH)/shared "$$($(UNSLOTH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	@$(UNSLOTH)/bin/python -m pip install --no-deps --requirement tests/unsloth/requirements.txt
 	@touch $@

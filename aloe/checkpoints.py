@@ -226,11 +226,12 @@ def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
 def _load_with_unsloth(source: str, params: Training, seed: int) -> Trainable:
     from unsloth import FastLanguageModel
 
-    model, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=source, max_seq_length=params.max_length, dtype=training_dtype(params),
-        load_in_4bit=params.load_in_4bit, full_finetuning=params.method == "full",
-        trust_remote_code=params.trust_remote_code,
-    )  # fmt: skip
+    with quiet(), _explained(source):
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            model_name=source, max_seq_length=params.max_length, dtype=training_dtype(params),
+            load_in_4bit=params.load_in_4bit, full_finetuning=params.method == "full",
+            trust_remote_code=params.trust_remote_code,
+        )  # fmt: skip
     if params.method == "lora":
         model = FastLanguageModel.get_peft_model(
             model, r=params.lora_rank, lora_alpha=params.lora_alpha, lora_dropout=0.0, bias="none",
