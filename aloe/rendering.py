@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -19,7 +20,8 @@ from aloe.folders import whole_folder
 from aloe.headline import FIGURE, headline, markdown_table
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
-from aloe.runs import Run
+from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
+from aloe.runs import Run, open_run
 from aloe.stages import STAGES
 
 SOURCES = ROOT / "aloe" / "report"
@@ -86,8 +88,20 @@ def write_source(run: Run, folder: Path) -> None:
         "table": markdown_table(run),
         "notebooks": "\n".join(f"notebooks/{stage.name}" for stage in STAGES),
     }
-    index = folder / "index.md"
-    index.write_text(Template(index.read_text(encoding="utf-8")).substitute(fields), encoding="utf-8")
+    from aloe.ablation import (
+        markdown_page,
+    )  # it computes too, with libraries that a report with nothing to do is spared
+
+    ablation = _ablation(run)
+    metrics = json.loads(ablation.read_text(encoding="utf-8")) if ablation.is_file() else None
+    choices = {
+        "departures": _table(departures(CORRECTED)),
+        "elsewhere": _table(ELSEWHERE),
+        "ablation": markdown_page(metrics, fingerprint(ablation) if metrics else ""),
+    }
+    for name, values in (("index.md", fields), ("pages/published-and-corrected.md", choices)):
+        page = folder / name
+        page.write_text(Template(page.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
 
 
 def _own_family(run: Run) -> str:
@@ -97,9 +111,23 @@ def _own_family(run: Run) -> str:
     return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
 
 
+def _ablation(run: Run) -> Path:
+    """Where the run `ablation` beside this one leaves its numbers."""
+    return open_run("ablation", outputs=run.root.parent).metrics
+
+
+def _table(rows: Sequence[Departure]) -> str:
+    """Departures in Markdown; which side a recipe takes is not part of it."""
+    lines = ["| choice | the released code | this study |", "|---|---|---|"]
+    names = [f"`{row.switch}`" if row.switch in switches() else row.switch for row in rows]
+    cells = (f"| {name} | {row.published} | {row.corrected} |" for name, row in zip(names, rows, strict=True))
+    return "\n".join([*lines, *cells])
+
+
 def _inputs(run: Run) -> list[Path]:
     executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
-    return [*executed, run.metrics, run.figures / FIGURE, SOURCES]
+    stored = [path for path in (_ablation(run),) if path.is_file() and path != run.metrics]
+    return [*executed, run.metrics, run.figures / FIGURE, SOURCES, *stored]
 
 
 def _notebooks(run: Run) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Preference dialogues in, aligned policies out: supervised fine-tuning, then direct preference optimisation.
+"""Preference dialogues in, aligned policies out: supervised fine-tuning, then learning from pairs.
 
 In: a run with its trees. Out: `models/<name>` (safetensors and tokenizer), a CSV of the training, and a summary for
 `metrics.json` under `training.<name>`. TRL does the training; every policy is measured on the development personas
@@ -12,22 +12,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from aloe.checkpoints import Trainable, load_policy, locate, save_policy
+from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
-from aloe.examples import sft_tokens
+from aloe.examples import cut_history, sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
+from aloe.losses import OF_DPO_TRAINER
 from aloe.params import Dpo, Sft
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
+from aloe.recipes import CUT_ABOVE, CUT_TO, TrainingStage, turned_on
 from aloe.records import DialogueTree, PreferencePair, Reply, read_jsonl
 from aloe.runs import Run, split_of
-from aloe.trainers import dpo_trainer, learned_tokens, run_trainer, sft_trainer
+from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
 
 
-def train_sft(run: Run, which: Reply) -> dict[str, Any]:
-    """Fine-tune the base model on the preferred (or rejected) replies and write the policy `sft_<which>`.
+def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]:
+    """Fine-tune the base model on the preferred (or rejected) replies and write the policy `sft_<which>`, or `name`.
 
-    One sequence per dialogue; learned are the wanted replies that the dialogue went on with.
+    One sequence per dialogue; learned are the wanted replies that the dialogue went on with. The preset's recipe may
+    depart from that for training; what is measured on development personas never does.
 
     Returns:
         For `metrics.json`: counts, time, and the loss in nats per learned token: `train_loss` is the mean over the
@@ -36,11 +40,11 @@ def train_sft(run: Run, which: Reply) -> dict[str, Any]:
     Raises:
         UserError: no dialogue has such a reply, a sequence is too long, or the base model cannot be loaded.
     """
-    name, params = f"sft_{which}", run.params.training
+    name, params = name or f"sft_{which}", run.params.training
     policy = load_policy(locate(params.base_model), params, run.params.seed)
-    train, dev = (
-        sft_tokens(policy.tokenizer, sft_conversations(trees, which), params.max_length) for trees in _splits(run)
-    )
+    train_trees, dev_trees = _splits(run)
+    conversations = recipe_conversations(train_trees, which, params.recipe), sft_conversations(dev_trees, which)
+    train, dev = (sft_tokens(policy.tokenizer, rows, params.max_length) for rows in conversations)
     if not train:
         raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
     with quiet():
@@ -60,49 +64,70 @@ def train_sft(run: Run, which: Reply) -> dict[str, Any]:
         "loss_before": before,
         "loss_after": after,
         **took,
-        "settings": _settings(run, policy, params.sft),
+        "settings": _settings(run, policy, params.sft, "sft"),
     }
 
 
-def train_dpo(run: Run) -> dict[str, Any]:
-    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `dpo`.
+def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
+    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `name`.
+
+    The preset's recipe may start from the base model instead, and change the pairs that are trained on.
 
     Returns:
-        For `metrics.json`: counts, time, and what `held_out.compare` says of the pairs of development personas.
+        For `metrics.json`: counts, time, and what `held_out.compare` says of the pairs of development personas;
+        `tokens` is None where the trainer does not count them.
 
     Raises:
-        UserError: there are no pairs, one is too long, or the SFT policy is missing.
+        UserError: there are no pairs, one is too long, or the policy to start from is missing.
     """
-    params, source = run.params.training, run.model("sft_preferred")
+    params = run.params.training
+    source = run.model("base" if params.recipe.from_base else "sft_preferred")
     if not source.is_dir():
         raise UserError(f"{source} does not exist; run the stage that writes it (`make all`).")
     policy = load_policy(str(source), params, run.params.seed)
     train_trees, dev_trees = _splits(run)
-    train = _draw(dpo_pairs(train_trees), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
+    train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
     dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
     if not train or not dev:
         raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
+    if params.recipe.cut_history:
+        train = cut_history(policy.tokenizer, train, CUT_ABOVE, CUT_TO)
     with quiet():
-        trainer = dpo_trainer(run, policy, train, dev)
-        before = reference_scores(trainer)
+        trainer = pair_trainer(run, policy, train, dev, name)
+        has_reference = params.dpo.loss in OF_DPO_TRAINER
+        before = reference_scores(trainer) if has_reference else pair_scores(trainer, f"{name}: held-out pairs before")
         took = run_trainer(trainer)
-        after = pair_scores(trainer, "dpo: held-out pairs after")
-    scores = compare(before, after, params.dpo.beta)
+        after = pair_scores(trainer, f"{name}: held-out pairs after")
+    scores = compare(before, after, params.dpo.beta if params.dpo.loss == "sigmoid" else None)
     # No loss in these rows: that of the training steps has the SFT term in it, so they could not be compared.
     held_out = [
-        {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": 0.0},
+        {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": None if scores["margin"] is None else 0.0},
         {"step": took["steps"], "rewards/accuracies": scores["accuracy"], "rewards/margins": scores["margin"]},
     ]
-    write_log(run.training_log("dpo"), trainer.state.log_history, held_out)
-    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model("dpo"))
+    write_log(run.training_log(name), trainer.state.log_history, held_out)
+    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
     return {
         "pairs": len(train),
         "dev_pairs": len(dev),
         "longest": trainer.args.max_length,
         **scores,
-        **took,
-        "settings": _settings(run, policy, params.dpo),
+        **(took if took["tokens"] else {**took, "tokens": None, "tokens_per_second": None}),
+        "settings": _settings(run, policy, params.dpo, "dpo"),
     }
+
+
+def train_arms(run: Run, stage: TrainingStage) -> dict[str, dict[str, Any]]:
+    """Train the preset's arms of a stage, each with its own section in place of the preset's.
+
+    Returns:
+        The summary of every arm, by name; empty for a preset without arms.
+    """
+    summaries = {}
+    for name, arm in (getattr(run.params.arms, stage) or {}).items():
+        training = dataclasses.replace(run.params.training, **vars(arm))
+        own = dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
+        summaries[name] = train_sft(own, "preferred", name) if stage == "sft" else train_dpo(own, name)
+    return summaries
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:
@@ -122,7 +147,7 @@ def _draw(pairs: Sequence[PreferencePair], n: int, seed: str) -> list[Preference
     return [pairs[i] for i in sorted(random.Random(seed).sample(range(len(pairs)), n))]
 
 
-def _settings(run: Run, policy: Trainable, params: Sft | Dpo) -> dict[str, Any]:
+def _settings(run: Run, policy: Trainable, params: Sft | Dpo, stage: TrainingStage) -> dict[str, Any]:
     """What the training ran with, as far as it decides about the result."""
     import torch
 
@@ -133,5 +158,6 @@ def _settings(run: Run, policy: Trainable, params: Sft | Dpo) -> dict[str, Any]:
         "device": policy.model.device.type,
         "threads": torch.get_num_threads(),
         "parameters": policy.model.num_parameters(),
+        "departures": turned_on(run.params.training.recipe, stage),
         **dataclasses.asdict(params),
     }
