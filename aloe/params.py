@@ -146,6 +146,14 @@ class Trees:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mix:
+    """General conversations in a local file (path relative to the repository), as a share of SFT's sequences."""
+
+    path: str
+    share: Annotated[float, Range(above=0, high=0.9)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Sft:
     """Supervised fine-tuning. The effective batch is `batch_size * gradient_accumulation` sequences."""
 
@@ -156,6 +164,7 @@ class Sft:
     warmup_ratio: Rate
     weight_decay: Rate
     packing: bool
+    mix: Mix | None = None
 
 
 @dataclasses.dataclass(frozen=True)

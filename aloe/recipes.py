@@ -91,7 +91,8 @@ ELSEWHERE = (
               "the preset says them, and why where it differs", ""),
     Departure("start token", "DPO puts the end token in its place",
               "the chat template says it; not reproduced, since it is a matter of one tokenizer", ""),
-    Departure("general-skill data", "a general instruction set is mixed into SFT", "none is mixed in", ""),
+    Departure("general-skill data", "a general instruction set is mixed into SFT",
+              "none, unless `training.sft.mix` names a file of one's own", ""),
 )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ STAGES = (
     Stage(
         "04_sft",
         ("seed", *_POLICY, "training.sft", *_recipe("sft")),
-        ("trees/trees.jsonl", "params:training.base_model"),
+        ("trees/trees.jsonl", "params:training.base_model", "params:training.sft.mix.path"),
         ("models/base", "models/sft_preferred", "models/sft_rejected"),
         ("training.sft_preferred",),
     ),
@@ -132,8 +132,9 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
     for entry in stage.reads:
         kind, _, rest = entry.rpartition(":")
         if kind == "params":
-            path = ROOT / str(_value(run, rest))
-            if path.exists() or rest != "training.base_model":
+            value = _value(run, rest)
+            path = ROOT / str(value)
+            if value is not None and (path.exists() or rest != "training.base_model"):
                 paths.append(path)
         elif kind == "arms":
             paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
@@ -197,7 +198,7 @@ def _value(run: Run, key: str) -> Any:
     """A value of the preset by its dotted key; a role comes with the address of its endpoint."""
     value: Any = run.params
     for part in key.split("."):
-        value = getattr(value, part)
+        value = None if value is None else getattr(value, part)
     if key.startswith("roles."):
         roles = value if isinstance(value, tuple) else (value,)
         return [[run.params.endpoints[role.endpoint].base_url, role.decides()] for role in roles]

@@ -9,14 +9,15 @@ dialogues came about or how a policy is judged.
 import dataclasses
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aloe.checkpoints import Trainable, load_policy, locate, save_policy
 from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
-from aloe.examples import cut_history, sft_tokens
+from aloe.examples import Tokens, cut_history, sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
 from aloe.losses import OF_DPO_TRAINER
+from aloe.mixes import Mixed, draw_mix
 from aloe.params import Dpo, Sft
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
@@ -25,6 +26,9 @@ from aloe.records import DialogueTree, PreferencePair, Reply, read_jsonl
 from aloe.runs import Run, split_of
 from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]:
@@ -36,22 +40,21 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
     Returns:
         For `metrics.json`: counts, time, and the loss in nats per learned token: `train_loss` is the mean over the
         training, `loss_before` and `loss_after` are on development personas (None if they have no such reply).
+        `mix` has the same of the general conversations, which are counted apart (None if there are none).
 
     Raises:
         UserError: no dialogue has such a reply, a sequence is too long, or the base model cannot be loaded.
     """
     name, params = name or f"sft_{which}", run.params.training
     policy = load_policy(locate(params.base_model), params, run.params.seed)
-    train_trees, dev_trees = _splits(run)
-    conversations = recipe_conversations(train_trees, which, params.recipe), sft_conversations(dev_trees, which)
-    train, dev = (sft_tokens(policy.tokenizer, rows, params.max_length) for rows in conversations)
-    if not train:
-        raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
+    train, dev, mixed, kept = _sequences(run, which, policy.tokenizer)
     with quiet():
-        trainer = sft_trainer(run, name, policy, train)
+        trainer = sft_trainer(run, name, policy, [*train, *mixed])
         before = held_out_loss(trainer, dev, f"{name}: held-out loss before")
+        kept_before = held_out_loss(trainer, kept, f"{name}: general held-out loss before")
         took = run_trainer(trainer)
         after = held_out_loss(trainer, dev, f"{name}: held-out loss after")
+        kept_after = held_out_loss(trainer, kept, f"{name}: general held-out loss after")
     held_out = [{"step": 0, "loss": before}, {"step": took["steps"], "loss": after}] if dev else []
     write_log(run.training_log(name), trainer.state.log_history, held_out)
     save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
@@ -59,11 +62,12 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
         "sequences": len(train),
         "dev_sequences": len(dev),
         "rows": len(trainer.train_dataset),  # fewer than sequences where they were packed
-        "longest": max(len(row.input_ids) for row in (*train, *dev)),
+        "longest": max(len(row.input_ids) for row in (*train, *mixed, *dev, *kept)),
         "learned_tokens": learned_tokens(train),
         "loss_before": before,
         "loss_after": after,
         **took,
+        "mix": _mix_summary(mixed, kept, kept_before, kept_after) if mixed else None,
         "settings": _settings(run, policy, params.sft, "sft"),
     }
 
@@ -85,13 +89,7 @@ def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
     if not source.is_dir():
         raise UserError(f"{source} does not exist; run the stage that writes it (`make all`).")
     policy = load_policy(str(source), params, run.params.seed)
-    train_trees, dev_trees = _splits(run)
-    train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
-    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
-    if not train or not dev:
-        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
-    if params.recipe.cut_history:
-        train = cut_history(policy.tokenizer, train, CUT_ABOVE, CUT_TO)
+    train, dev = _pairs(run, policy.tokenizer)
     with quiet():
         trainer = pair_trainer(run, policy, train, dev, name)
         has_reference = params.dpo.loss in OF_DPO_TRAINER
@@ -128,6 +126,47 @@ def train_arms(run: Run, stage: TrainingStage) -> dict[str, dict[str, Any]]:
         own = dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
         summaries[name] = train_sft(own, "preferred", name) if stage == "sft" else train_dpo(own, name)
     return summaries
+
+
+class _Sequences(NamedTuple):
+    train: list[Tokens]
+    dev: list[Tokens]
+    mixed: list[Tokens]  # general conversations to train on
+    kept: list[Tokens]  # and those held out
+
+
+def _sequences(run: Run, which: Reply, tokenizer: "PreTrainedTokenizerBase") -> _Sequences:
+    """What SFT reads: the training dialogues as the recipe has them, the development ones always as corrected."""
+    params = run.params.training
+    train_trees, dev_trees = _splits(run)
+    train = recipe_conversations(train_trees, which, params.recipe)
+    if not train:
+        raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
+    mix = draw_mix(params.sft.mix, len(train), run.params.seed) if params.sft.mix else Mixed([], [])
+    rows = (train, sft_conversations(dev_trees, which), mix.train, mix.dev)
+    return _Sequences(*(sft_tokens(tokenizer, own, params.max_length) for own in rows))
+
+
+def _mix_summary(
+    mixed: list[Tokens], kept: list[Tokens], before: float | None, after: float | None
+) -> dict[str, float | None]:
+    return {
+        "sequences": len(mixed), "learned_tokens": learned_tokens(mixed), "dev_sequences": len(kept),
+        "loss_before": before, "loss_after": after,
+    }  # fmt: skip
+
+
+def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """Pairs to train on as the recipe has them, and development pairs, always whole."""
+    params = run.params.training
+    train_trees, dev_trees = _splits(run)
+    train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
+    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
+    if not train or not dev:
+        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
+    if params.recipe.cut_history:
+        train = cut_history(tokenizer, train, CUT_ABOVE, CUT_TO)
+    return train, dev
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:
