@@ -6,16 +6,18 @@ import doctest
 import pytest
 from test_preferences import HISTORY, PERSONA, TREE
 from test_preferences import turn as hand_turn
+from test_training import TREES
 from tiny_model import save_tiny_model
 
-from aloe import examples, plan, recipes
+from aloe import checkpoints, examples, plan, recipes, training
 from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
-from aloe.params import load_params, presets
+from aloe.params import Arms, DpoArm, SftArm, load_params, presets
 from aloe.preferences import dpo_pairs, sft_conversations
+from aloe.provenance import fingerprint
 from aloe.recipes import CORRECTED, Recipe
-from aloe.records import DialogueTree, Message, PreferencePair
-from aloe.runs import open_run
+from aloe.records import DialogueTree, Message, PreferencePair, write_jsonl
+from aloe.runs import Run, open_run
 from aloe.stages import STAGES, inputs, recipe
 
 # TREE of test_preferences by turn: preferred h1 p2 - h4 - p6, rejected p1 h2 - p4 - h6, continued h1 h2 p3 p4 h5 p6
@@ -214,3 +216,43 @@ def test_what_cannot_be_is_refused_in_a_sentence(preset, text, said):
     with pytest.raises(UserError) as error:
         load_params(preset(f"extends: smoke\n{text}\n"))
     assert said in str(error.value)
+
+
+def test_arms_are_trained_each_with_its_own_choice_and_measured_alike(tmp_path):
+    params = load_params("smoke")
+    sft = dataclasses.replace(params.training.sft, learning_rate=1e-2)
+    base = dataclasses.replace(
+        params.training, base_model=str(save_tiny_model(tmp_path / "base")), max_length=400, dtype="float32", sft=sft
+    )
+    arms = Arms(
+        sft={"sft_prefixes": SftArm(Recipe(prefixes=True), base.sft), "sft_same": SftArm(CORRECTED, base.sft)},
+        dpo={"dpo_from_base": DpoArm(Recipe(from_base=True), base.dpo), "dpo_same": DpoArm(CORRECTED, base.dpo)},
+    )
+    run = Run("arms", dataclasses.replace(params, training=base, arms=arms), tmp_path / "arms")
+    write_jsonl(run.trees, TREES)
+    checkpoints.save_base(base, run.model("base"))
+    sft, tuned = training.train_sft(run, "preferred"), training.train_arms(run, "sft")
+    rows = recipe_conversations(TREES[:8], "preferred", Recipe(prefixes=True))
+    assert (sft["sequences"], tuned["sft_prefixes"]["sequences"]) == (8, len(rows))
+    assert tuned["sft_prefixes"]["loss_before"] == sft["loss_before"]  # the same development dialogues
+    assert tuned["sft_prefixes"]["settings"]["departures"] == ["prefixes"]
+    assert fingerprint(run.model("sft_same")) == fingerprint(run.model("sft_preferred"))
+    dpo, compared = training.train_dpo(run), training.train_arms(run, "dpo")
+    assert compared["dpo_from_base"]["chosen_before"] < dpo["chosen_before"]  # the base model has not learned them
+    assert fingerprint(run.model("dpo_same")) == fingerprint(run.model("dpo"))
+    assert training.train_arms(dataclasses.replace(run, params=params), "sft") == {}
+
+
+def test_the_development_pairs_keep_their_history_when_it_is_cut_for_training(tmp_path, monkeypatch):
+    params = load_params("smoke")
+    section = dataclasses.replace(params.training, base_model=str(save_tiny_model(tmp_path / "base")), max_length=400,
+                                  recipe=Recipe(cut_history=True))  # fmt: skip
+    run = Run("cut", dataclasses.replace(params, training=section), tmp_path / "cut")
+    write_jsonl(run.trees, TREES)
+    monkeypatch.setattr(training, "CUT_ABOVE", 40)
+    monkeypatch.setattr(training, "CUT_TO", 1)
+    policy = checkpoints.load_policy(section.base_model, section, 0)
+    train, dev = training._pairs(run, policy.tokenizer)
+    assert {pair.turn: len(pair.prompt) for pair in dev} == {1: 1, 2: 3, 3: 5}
+    assert {len(pair.prompt) for pair in train if pair.turn == 3} == {1}
+    assert len(train) == 8  # as many as were drawn
