@@ -13,14 +13,18 @@ from aloe.policies import OWN
 from aloe.prices import usd
 
 if TYPE_CHECKING:
-    from aloe.params import Endpoint, Params
+    from aloe.params import Dpo, Endpoint, Params, Trees
+    from aloe.recipes import Recipe
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def contradiction(params: "Params") -> str | None:
     """The first thing in `params` that cannot work, as a sentence without the file's name; None if there is none."""
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
-    checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _policy_problem)
+    checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
+              _policy_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -42,7 +46,7 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
 
 
 def _journal_problem(params: "Params") -> str | None:
-    if params.journal is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", params.journal):
+    if params.journal is None or _NAME.fullmatch(params.journal):
         return None
     return (
         "`journal` should be the name of a run, such as paper-llama3-8b, whose journal is then used; null for its own."
@@ -126,26 +130,48 @@ def _training_problem(params: "Params") -> str | None:
             f"`training.max_length` is {training.max_length}, but {training.base_model} has a context of {context} "
             f"tokens; no example may be longer than that."
         )
-    pairs = {
-        "n_pairs": (training.dpo.n_pairs, trees.n_trees),
-        "n_dev_pairs": (training.dpo.n_dev_pairs, trees.n_dev_trees),
-    }
-    for key, (wanted, n_trees) in pairs.items():
+    sections = {"training": training} | {f"arms.dpo.{name}": arm for name, arm in (params.arms.dpo or {}).items()}
+    found = (_pair_problem(key, section.recipe, section.dpo, trees) for key, section in sections.items())
+    return next((problem for problem in found if problem), None)
+
+
+def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str | None:
+    """What cannot be in a section that trains on pairs."""
+    pairs = {"n_pairs": (dpo.n_pairs, trees.n_trees), "n_dev_pairs": (dpo.n_dev_pairs, trees.n_dev_trees)}
+    for name, (wanted, n_trees) in pairs.items():
         most = n_trees * trees.n_turns
         if wanted > most:
-            return f"`training.dpo.{key}` is {wanted}, but {n_trees} trees give at most {most} pairs."
+            return f"`{key}.dpo.{name}` is {wanted}, but {n_trees} trees give at most {most} pairs."
+    if dpo.loss != "sigmoid" and (recipe.large_beta or recipe.no_sft_term):
+        return f"`{key}.recipe` sets beta or the SFT term of DPO's own loss, but `{key}.dpo.loss` is {dpo.loss}."
+    needed = {"kto": (0.0, "learns from single replies, to which no SFT term can be added"),
+              "orpo": (1.0, "always holds an SFT term of that weight")}.get(dpo.loss)  # fmt: skip
+    if needed and dpo.sft_weight != needed[0]:
+        return (
+            f"`{key}.dpo.sft_weight` is {dpo.sft_weight:g}, but the loss {dpo.loss} {needed[1]}; set it to "
+            f"{needed[0]:g}."
+        )
+    return None
+
+
+def _arm_problem(params: "Params") -> str | None:
+    arms = params.arms
+    names = [*(arms.sft or {}), *(arms.dpo or {})]
+    wrong = [name for name in names if name in OWN or names.count(name) > 1 or not _NAME.fullmatch(name)]
+    if wrong:
+        return f"`arms`: {wrong[0]!r} is taken or no name; use letters, digits, '.', '_' and '-', and no name twice."
     return None
 
 
 def _policy_problem(params: "Params") -> str | None:
-    asked = params.benchmark.endpoint_policies or {}
+    asked, arms = params.benchmark.endpoint_policies or {}, params.arms.reference()
     for number, policy in enumerate(params.benchmark.policies):
-        if policy not in (*OWN, *asked):
+        if policy not in (*OWN, *arms, *asked):
             return (
-                f"`benchmark.policies[{number}]` should be one of {', '.join((*OWN, *asked))}, or a model named in "
-                f"`benchmark.endpoint_policies`; got {policy!r}."
+                f"`benchmark.policies[{number}]` should be one of {', '.join((*OWN, *arms, *asked))}, or a model "
+                f"named in `benchmark.endpoint_policies`; got {policy!r}."
             )
-    wrong = [name for name in asked if name in OWN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)]
+    wrong = [name for name in asked if name in (*OWN, *arms) or not _NAME.fullmatch(name)]
     if wrong:
         return (
             f"`benchmark.endpoint_policies.{wrong[0]}`: take another name, of letters, digits, '.', '_' and '-' only."

@@ -5,7 +5,9 @@ a DPO trainer, and an order in which batches hold sequences of like length. A se
 name. This module knows neither models nor files.
 """
 
+import dataclasses
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +34,8 @@ def sft_tokens(
 ) -> list[Tokens]:
     """One sequence per conversation; learned are the replies flagged in `train`, each with its end token.
 
+    A conversation that has every message flagged, the user's too, is learned token by token, template marks included.
+
     Args:
         conversations: rows of `preferences.sft_conversations`: {"messages": [...], "train": [bool, ...]}.
         max_length: in tokens.
@@ -53,6 +57,22 @@ def dpo_row(pair: PreferencePair) -> dict[str, list[dict[str, str]]]:
     }
 
 
+def pair_ids(tokenizer: "PreTrainedTokenizerBase", pair: PreferencePair) -> dict[str, list[int]]:
+    """A pair as token ids: the prompt, and each reply from where it begins, its end token included."""
+    row = dpo_row(pair)
+
+    def ids(messages: list[dict[str, str]], prompt: bool = False) -> list[int]:
+        encoded = tokenizer.apply_chat_template(messages, return_dict=True, add_generation_prompt=prompt)
+        return list(encoded["input_ids"])
+
+    begun, *sides = (
+        ids(row["prompt"], prompt=True),
+        *(ids(row["prompt"] + row[side]) for side in ("chosen", "rejected")),
+    )
+    start = next((i for i, three in enumerate(zip(begun, *sides, strict=False)) if len(set(three)) > 1), len(begun))
+    return {"prompt_ids": begun[:start], "chosen_ids": sides[0][start:], "rejected_ids": sides[1][start:]}
+
+
 def pair_lengths(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[PreferencePair], max_length: int) -> list[int]:
     """Tokens of each pair's longer side, history and end token included.
 
@@ -65,6 +85,21 @@ def pair_lengths(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[Preferenc
     lengths = [max(len(ids[i]), len(ids[i + len(rows)])) for i in range(len(rows))]
     refuse_long(lengths, max_length, [pair.id for pair in pairs])
     return lengths
+
+
+def cut_history(
+    tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[PreferencePair], above: int, keep: int
+) -> list[PreferencePair]:
+    """Pairs of more than `above` tokens with the last messages of their prompt that fit into `keep`, from a user's on.
+
+    The message to reply to stays whole, however long it is. This is a departure to be measured, never the default.
+    """
+    shortened = []
+    for pair, length in zip(pairs, pair_lengths(tokenizer, pairs, sys.maxsize), strict=True):
+        starts = [i for i, message in enumerate(pair.prompt) if message.role == "user"] if length > above else [0]
+        fits = (i for i in starts if length <= above or i == starts[-1] or _prompt_tokens(tokenizer, pair, i) <= keep)
+        shortened.append(dataclasses.replace(pair, prompt=pair.prompt[next(fits) :]))
+    return shortened
 
 
 def refuse_long(lengths: Sequence[int], max_length: int, names: Sequence[str] | None = None) -> None:
@@ -97,8 +132,16 @@ def batched_order(lengths: Sequence[int], batch_size: int, seed: int) -> list[in
     return [index for batch in (*full, *(b for b in batches if len(b) < batch_size)) for index in batch]
 
 
+def _prompt_tokens(tokenizer: "PreTrainedTokenizerBase", pair: PreferencePair, start: int) -> int:
+    """Length of a pair's prompt from its message number `start` on, with the mark at which the reply begins."""
+    messages = [{"role": message.role, "content": message.content} for message in pair.prompt[start:]]
+    return len(tokenizer.apply_chat_template(messages, return_dict=True, add_generation_prompt=True)["input_ids"])
+
+
 def _tokens(ids: list[int], replies: Sequence[range], row: Mapping[str, Any]) -> Tokens:
     """Labels of one sequence: its replies in order, those that are not wanted ignored."""
+    if all(row["train"]):
+        return Tokens(ids, list(ids))
     wanted = [train for message, train in zip(row["messages"], row["train"], strict=True)
               if message["role"] == "assistant"]  # fmt: skip
     labels = [IGNORED] * len(ids)

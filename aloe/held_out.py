@@ -44,13 +44,17 @@ def reference_scores(trainer: Any) -> PairScores:
 
 
 def pair_scores(trainer: Any, label: str) -> PairScores:
-    """What the policy of a DPO trainer now gives its held-out pairs, in the same order."""
+    """What the policy of a trainer now gives its held-out pairs, whatever its loss, in their order."""
     import torch
     from torch.nn.functional import cross_entropy
+    from trl import DPOTrainer
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     chosen: list[torch.Tensor] = []
     rejected: list[torch.Tensor] = []
-    for batch in _batches(trainer, trainer.eval_dataset.to_list(), label):
+    in_pairs = DataCollatorForPreference(pad_token_id=trainer.processing_class.pad_token_id)
+    collate = trainer.data_collator if isinstance(trainer, DPOTrainer) else in_pairs
+    for batch in _batches(trainer, trainer.eval_dataset.to_list(), label, collate):
         ids, learned = batch["input_ids"], batch["completion_mask"][:, 1:].bool()
         logits = trainer.model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False).logits
         nats = cross_entropy(logits[:, :-1][learned].float(), ids[:, 1:][learned], reduction="none").double().cpu()
@@ -60,8 +64,12 @@ def pair_scores(trainer: Any, label: str) -> PairScores:
     return PairScores(torch.cat(chosen), torch.cat(rejected))
 
 
-def compare(before: PairScores, after: PairScores, beta: float) -> dict[str, float]:
-    """DPO's view of held-out pairs: `before` is the reference, `after` the policy.
+def compare(before: PairScores, after: PairScores, beta: float | None) -> dict[str, float | None]:
+    """DPO's view of held-out pairs: `before` is the policy as it was, which is DPO's reference, `after` as it is.
+
+    Args:
+        beta: that of DPO's own loss; None for a policy trained with another, to which margin and loss say nothing:
+            they are None.
 
     Returns:
         accuracy: share of pairs whose chosen reply gained more than the rejected one, ties as half; chance is 0.5.
@@ -72,30 +80,35 @@ def compare(before: PairScores, after: PairScores, beta: float) -> dict[str, flo
     """
     from torch.nn.functional import softplus
 
-    margins = beta * ((after.chosen - before.chosen) - (after.rejected - before.rejected))
+    margins = (1.0 if beta is None else beta) * ((after.chosen - before.chosen) - (after.rejected - before.rejected))
     shares = {"accuracy": margins, "ranked_right_before": before.chosen - before.rejected,
               "ranked_right_after": after.chosen - after.rejected}  # fmt: skip
     means = {"margin": margins, "loss_before": softplus(0 * margins), "loss_after": softplus(-margins),
              "chosen_before": before.chosen, "chosen_after": after.chosen,
              "rejected_before": before.rejected, "rejected_after": after.rejected}  # fmt: skip
+    undefined = ("margin", "loss_before", "loss_after") if beta is None else ()
     return {
         **{
             name: float(((values > 0).double() + 0.5 * (values == 0).double()).mean())
             for name, values in shares.items()
         },
-        **{name: float(values.mean()) for name, values in means.items()},
+        **{name: None if name in undefined else float(values.mean()) for name, values in means.items()},
     }
 
 
-def _batches(trainer: Any, rows: Sequence[Mapping[str, Any]], label: str) -> Iterator[dict[str, Any]]:
-    """The trainer's own batches of `rows` on its device; the model is in evaluation mode while they are consumed."""
+def _batches(
+    trainer: Any, rows: Sequence[Mapping[str, Any]], label: str, collate: Any = None
+) -> Iterator[dict[str, Any]]:
+    """Batches of `rows` on the trainer's device, its own unless `collate` makes them; the model is in evaluation mode
+    while they are consumed.
+    """
     import torch
 
     size, was_training = trainer.args.per_device_eval_batch_size, trainer.model.training
     trainer.model.eval()
     with torch.no_grad(), trainer.accelerator.autocast(), bar(-(-len(rows) // size), label) as shown:
         for start in range(0, len(rows), size):
-            batch = trainer.data_collator(list(rows[start : start + size]))
+            batch = (collate or trainer.data_collator)(list(rows[start : start + size]))
             yield {name: values.to(trainer.args.device) for name, values in batch.items()}
             shown.update()
     trainer.model.train(was_training)

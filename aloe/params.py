@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from aloe.contradictions import contradiction
 from aloe.errors import UserError
+from aloe.preset_data import over, spelled_out
+from aloe.recipes import CORRECTED, Recipe, applied
 from aloe.strict_yaml import Range, build, read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,6 +146,14 @@ class Trees:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mix:
+    """General conversations in a local file (path relative to the repository), as a share of SFT's sequences."""
+
+    path: str
+    share: Annotated[float, Range(above=0, high=0.9)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Sft:
     """Supervised fine-tuning. The effective batch is `batch_size * gradient_accumulation` sequences."""
 
@@ -154,11 +164,15 @@ class Sft:
     warmup_ratio: Rate
     weight_decay: Rate
     packing: bool
+    mix: Mix | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Dpo:
-    """Direct preference optimisation. `n_pairs` 0 takes all pairs; `sft_weight` 0 adds no SFT term to the loss."""
+    """Learning from pairs. `n_pairs` 0 takes all pairs; `sft_weight` 0 adds no SFT term to the loss.
+
+    `loss`: "sigmoid" is DPO's own; of the others, `losses.LOSSES` says what they are and what `beta` means there.
+    """
 
     learning_rate: StepSize
     beta: Positive
@@ -169,6 +183,7 @@ class Dpo:
     n_pairs: Annotated[int, Range(0)]
     n_dev_pairs: Count
     sft_weight: Annotated[float, Range(0)]
+    loss: Literal["sigmoid", "ipo", "kto", "cpo", "simpo", "orpo"] = "sigmoid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +191,7 @@ class Training:
     """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it.
 
     `save_minutes`: how often a training keeps what it needs to go on after an interruption; null for never.
+    `recipe`: `corrected`, `published`, or single switches of `recipes.Recipe`, such as `{from_base: true}`.
     """
 
     backend: Literal["auto", "unsloth", "transformers"]
@@ -191,13 +207,42 @@ class Training:
     save_minutes: Positive | None
     sft: Sft
     dpo: Dpo
+    recipe: Recipe = CORRECTED
+
+
+@dataclasses.dataclass(frozen=True)
+class SftArm:
+    """A further policy, fine-tuned on preferred replies: what is not given is as in `training`."""
+
+    recipe: Recipe
+    sft: Sft
+
+
+@dataclasses.dataclass(frozen=True)
+class DpoArm:
+    """A further policy, optimised on pairs from where `dpo` starts, or as its recipe says."""
+
+    recipe: Recipe
+    dpo: Dpo
+
+
+@dataclasses.dataclass(frozen=True)
+class Arms:
+    """Policies trained beside the study's own to be compared with `sft_preferred` and with `dpo`, by name."""
+
+    sft: dict[str, SftArm] | None = None
+    dpo: dict[str, DpoArm] | None = None
+
+    def reference(self) -> dict[str, str]:
+        """Every arm with the policy that it is compared with."""
+        return dict.fromkeys(self.sft or {}, "sft_preferred") | dict.fromkeys(self.dpo or {}, "dpo")
 
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
     """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals.
 
-    A policy is one of `policies.OWN`, or a model behind an endpoint by its name in `endpoint_policies`.
+    A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
     """
 
     n_profiles: Annotated[int, Range(2)]
@@ -233,6 +278,7 @@ class Params:
     trees: Trees
     training: Training
     benchmark: Benchmark
+    arms: Arms = Arms()
     journal: str | None = None
     budget_usd: Positive | None = None
     budget_calls: Count | None = None
@@ -276,22 +322,24 @@ def _read(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     above = _locate(parent)
     data = _read(above, (*below, path))
     _build(data, above)
-    return _over(data, own)
-
-
-def _over(below: Any, above: Any) -> Any:
-    """Mappings are merged key by key; everything else, lists too, is replaced."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+    return over(data, own)
 
 
 def _build(data: dict[str, Any], path: Path) -> Params:
-    params = build(Params, {"name": path.stem, **data}, path)
+    params = _resolved(build(Params, {"name": path.stem, **spelled_out(data, path)}, path))
     problem = contradiction(params)
     if problem:
         raise UserError(f"{path}: {problem}")
     return params
+
+
+def _resolved(params: Params) -> Params:
+    """The same with the values that a recipe puts in place of those of `dpo`."""
+    training, dpo = params.training, params.arms.dpo
+    training = dataclasses.replace(training, dpo=applied(training.recipe, training.dpo))
+    if dpo:
+        dpo = {name: dataclasses.replace(arm, dpo=applied(arm.recipe, arm.dpo)) for name, arm in dpo.items()}
+    return dataclasses.replace(params, training=training, arms=dataclasses.replace(params.arms, dpo=dpo))
 
 
 def _locate(preset: str) -> Path:

@@ -179,16 +179,20 @@ def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:
 
 
 def _training_hours(params: Params, size: float) -> float:
-    """SFT twice, DPO with what its reference gives, and the policies' replies."""
-    trees, dpo, bench = params.trees, params.training.dpo, params.benchmark
+    """SFT twice, DPO with what its reference gives, the arms, and the policies' replies."""
+    trees, training, bench, arms = params.trees, params.training, params.benchmark, params.arms
     dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
-    pairs = dpo.n_pairs or trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
-    sft = 2 * trees.n_trees * dialogue * params.training.sft.epochs
-    preference = 2 * pairs * dialogue / 2 * dpo.epochs * 4 / 3
+    tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
+    compared = [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
+    again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
+    read = sum(trees.n_trees * dialogue * sft.epochs * (again if recipe.prefixes else 1) for sft, recipe in tuned)
+    turns = trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
+    preference = sum((dpo.n_pairs or turns) * dialogue * dpo.epochs for dpo in compared) * 4 / 3
     gpu = size >= GPU_FROM
-    replies = len(set(bench.policies) & set(OWN)) * bench.n_profiles * bench.n_personalities * bench.n_turns
+    talking = set(bench.policies) & {*OWN, *arms.reference()}
+    replies = len(talking) * bench.n_profiles * bench.n_personalities * bench.n_turns
     generated = replies * REPLY / CHARACTERS_PER_TOKEN / TOKENS_PER_SECOND["gpu" if gpu else "cpu"]
-    return (6 * size * (sft + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
+    return (6 * size * (read + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
 
 
 def _gpu_gb(params: Params, size: float) -> float:
@@ -199,9 +203,10 @@ def _gpu_gb(params: Params, size: float) -> float:
 
 
 def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
-    """The base model, three trained ones (or their adapters), and text twice: in the journal and in the outputs."""
+    """The base model, three trained ones and the arms, and text twice: in the journal and in the outputs."""
     weight = 4 if params.training.dtype == "float32" else 2
-    models = 4.0 if params.training.method == "full" else 1.0 + 3 * 0.02
+    trained = 3 + len(params.arms.reference())
+    models = 1.0 + trained if params.training.method == "full" else 1.0 + trained * 0.02
     text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
     return (models * size * weight + text) / 1e9
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
@@ -22,7 +23,8 @@ from aloe.folders import whole_folder
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
-from aloe.runs import Run
+from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
+from aloe.runs import Run, open_run
 from aloe.stages import STAGES
 
 SOURCES = ROOT / "aloe" / "report"
@@ -45,6 +47,7 @@ Models favour their own, so judges of another family may see smaller differences
 _UNPARSEABLE = """
 Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
 guessed: %s."""
+_CHOICES = "pages/published-and-corrected.md"
 _ENDED = "*The run ended here; the front page says why.*"
 
 
@@ -111,9 +114,11 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         fields |= _found(run)
     else:
         fields |= {"stage": stopped.stage, "why": _escaped(stopped.why)}
-    front = Template((folder / ("index.md" if stopped is None else "unfinished.md")).read_text(encoding="utf-8"))
+    front = "index.md" if stopped is None else "unfinished.md"
+    for name, target, values in ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run))):
+        text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
+        (folder / target).write_text(text, encoding="utf-8")
     (folder / "unfinished.md").unlink()
-    (folder / "index.md").write_text(front.substitute(fields), encoding="utf-8")
 
 
 def _found(run: Run) -> dict[str, str]:
@@ -131,6 +136,19 @@ def _found(run: Run) -> dict[str, str]:
     }
 
 
+def _choices(run: Run) -> dict[str, str]:
+    """What the page on the released code says: its choices, and what the run `ablation` beside this one measured."""
+    from aloe.ablation import markdown_page  # with libraries that a run with nothing to do is spared
+
+    ablation = _ablation(run)
+    metrics = json.loads(ablation.read_text(encoding="utf-8")) if ablation.is_file() else None
+    return {
+        "departures": _table(departures(CORRECTED)),
+        "elsewhere": _table(ELSEWHERE),
+        "ablation": markdown_page(metrics, fingerprint(ablation) if metrics else ""),
+    }
+
+
 def _own_family(run: Run) -> str:
     """What the front page says of judges that are of the responders' family; nothing if there is none."""
     judges = self_judging(run.params)
@@ -138,9 +156,23 @@ def _own_family(run: Run) -> str:
     return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
 
 
+def _ablation(run: Run) -> Path:
+    """Where the run `ablation` beside this one leaves its numbers."""
+    return open_run("ablation", outputs=run.root.parent).metrics
+
+
+def _table(rows: Sequence[Departure]) -> str:
+    """Departures in Markdown; which side a recipe takes is not part of it."""
+    lines = ["| choice | the released code | this study |", "|---|---|---|"]
+    names = [f"`{row.switch}`" if row.switch in switches() else row.switch for row in rows]
+    cells = (f"| {name} | {row.published} | {row.corrected} |" for name, row in zip(names, rows, strict=True))
+    return "\n".join([*lines, *cells])
+
+
 def _inputs(run: Run) -> list[Path]:
     executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
-    return [*executed, run.metrics, run.figures / FIGURE, SOURCES]
+    stored = [path for path in (_ablation(run),) if path.is_file() and path != run.metrics]
+    return [*executed, run.metrics, run.figures / FIGURE, SOURCES, *stored]
 
 
 def _unparseable(run: Run) -> str:

@@ -16,22 +16,30 @@ from typing import Any
 
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
+from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
 
 NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
-    "base_models clients contradictions errors families figure_style figures folders journal locks pace params prices"
+    "base_models clients contradictions errors families folders journal locks pace params preset_data prices"
     " provenance resuming room runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log"
     " watching".split()
 )
+# Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
+# a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
+ONLY_IN = {
+    "figures": {"07_aloe_analysis"},
+    "figure_style": {"07_aloe_analysis"},
+    "recipes": {"04_sft", "05_dpo"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
-    (`prompt:...`), parts of the repository (`repo:...`), or outputs of earlier stages; `writes` and `metrics` are what
-    must be there when it is done.
+    (`prompt:...`), parts of the repository (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages;
+    `writes` and `metrics` are what must be there when it is done.
     """
 
     name: str
@@ -51,6 +59,13 @@ _BENCHMARK = ("params:personas.benchmark_profiles", "params:personas.benchmark_p
 _POLICY = tuple(f"training.{key}" for key in (
     "backend", "base_model", "method", "lora_rank", "lora_alpha", "dtype", "load_in_4bit", "trust_remote_code",
     "max_length"))  # fmt: skip
+
+
+def _recipe(stage: TrainingStage) -> tuple[str, ...]:
+    """The switches that decide about a training, and its arms."""
+    return (*(f"training.recipe.{name}" for name in switches(stage)), f"arms.{stage}")
+
+
 _DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "preference_judge")
 _DIALOGUE_PROMPTS = tuple(f"prompt:{role}" for role in _DIALOGUE_ROLES)
 
@@ -72,29 +87,29 @@ STAGES = (
     ),
     Stage(
         "04_sft",
-        ("seed", *_POLICY, "training.sft"),
-        ("trees/trees.jsonl", "params:training.base_model"),
+        ("seed", *_POLICY, "training.sft", *_recipe("sft")),
+        ("trees/trees.jsonl", "params:training.base_model", "params:training.sft.mix.path"),
         ("models/base", "models/sft_preferred", "models/sft_rejected"),
         ("training.sft_preferred",),
     ),
     Stage(
         "05_dpo",
-        ("seed", *_POLICY, "training.dpo"),
-        ("trees/trees.jsonl", "models/sft_preferred"),
+        ("seed", *_POLICY, "training.dpo", *_recipe("dpo")),
+        ("trees/trees.jsonl", "models/base", "models/sft_preferred"),
         ("models/dpo",),
         ("training.dpo",),
     ),
     Stage(
         "06_aloe_benchmark",
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
-        (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
-         *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder"))),
+        (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo", "arms:sft",
+         "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder"))),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
     ),
     Stage(
         "07_aloe_analysis",
-        ("name", "simulated", "seed", "benchmark"),
+        ("name", "simulated", "seed", "benchmark", "arms"),
         (*_BENCHMARK, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
@@ -109,7 +124,7 @@ def recipe(stage: Stage, run: Run) -> dict[str, str]:
     """
     parts = {"code": _sha(json.dumps(code_cells(stage.notebook)))}
     parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
-    skipped = PLUMBING - ({"figures", "figure_style"} if stage.name == STAGES[-1].name else set())
+    skipped = PLUMBING | {name for name, stages in ONLY_IN.items() if stage.name not in stages}
     for name in sorted(imported_modules(code_cells(stage.notebook), simulated=run.params.simulated)):
         if name.removeprefix("aloe.") not in skipped:
             parts[name] = _source_hash(_module_path(name))
@@ -124,9 +139,12 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
     for entry in stage.reads:
         kind, _, rest = entry.rpartition(":")
         if kind == "params":
-            path = ROOT / str(_value(run, rest))
-            if path.exists() or rest != "training.base_model":
+            value = _value(run, rest)
+            path = ROOT / str(value)
+            if value is not None and (path.exists() or rest != "training.base_model"):
                 paths.append(path)
+        elif kind == "arms":
+            paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
         elif kind == "prompt":
             paths.append(ROOT / run.params.prompts / f"{rest}.txt")
         else:
@@ -187,10 +205,12 @@ def _value(run: Run, key: str) -> Any:
     """A value of the preset by its dotted key; a role comes with the address of its endpoint."""
     value: Any = run.params
     for part in key.split("."):
-        value = getattr(value, part)
+        value = None if value is None else getattr(value, part)
     if key.startswith("roles."):
         roles = value if isinstance(value, tuple) else (value,)
         return [[run.params.endpoints[role.endpoint].base_url, role.decides()] for role in roles]
+    if isinstance(value, dict):
+        return {name: dataclasses.asdict(item) for name, item in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 

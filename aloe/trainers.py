@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from aloe.checkpoints import Trainable, computes_bfloat16, has_cuda
 from aloe.errors import UserError
-from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_lengths
+from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_ids, pair_lengths
+from aloe.losses import OF_DPO_TRAINER, WITH_REFERENCE, loss_trainer
 from aloe.params import Dpo, Sft
 from aloe.records import PreferencePair, explained_disk_errors
 from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
@@ -62,8 +63,34 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) 
     return trainer
 
 
+def pair_trainer(
+    run: Run, policy: Trainable, train: Sequence[PreferencePair], dev: Sequence[PreferencePair], name: str = "dpo"
+) -> Any:
+    """A trainer for the preset's `dpo.loss` that holds all pairs; those of `dev` as token ids in `eval_dataset`.
+
+    Raises:
+        UserError: a pair is longer than `training.max_length`.
+    """
+    from datasets import Dataset
+    from transformers import set_seed
+
+    params, dpo = run.params.training, run.params.training.dpo
+    if dpo.loss in OF_DPO_TRAINER:
+        return dpo_trainer(run, policy, train, dev, name)
+    set_seed(run.params.seed)
+    lengths, dev_lengths = (pair_lengths(policy.tokenizer, pairs, params.max_length) for pairs in (train, dev))
+    order = batched_order(lengths, dpo.batch_size, run.params.seed)
+    given = _arguments(run, name, policy, dpo, len(train))
+    trainer = loss_trainer(policy, dpo, [train[i] for i in order], max(lengths + dev_lengths), given)
+    trainer.add_callback(progress(name))
+    trainer.add_callback(watch("dpo", dpo.beta if dpo.loss in WITH_REFERENCE else None))
+    trainer.eval_dataset = Dataset.from_list([pair_ids(policy.tokenizer, pair) for pair in dev])
+    _drop_printer(trainer)
+    return trainer
+
+
 def dpo_trainer(
-    run: Run, policy: Trainable, train: Sequence[PreferencePair], dev: Sequence[PreferencePair]
+    run: Run, policy: Trainable, train: Sequence[PreferencePair], dev: Sequence[PreferencePair], name: str = "dpo"
 ) -> "DPOTrainer":
     """A trainer that holds all pairs with the log-probabilities that the policy gives them before the first step.
 
@@ -79,15 +106,15 @@ def dpo_trainer(
     order = batched_order(lengths, dpo.batch_size, run.params.seed)
     dev_order = sorted(range(len(dev)), key=dev_lengths.__getitem__)
     config = DPOConfig(
-        **_arguments(run, "dpo", policy, dpo, len(train)),
+        **_arguments(run, name, policy, dpo, len(train)),
         beta=dpo.beta,
-        loss_type=["sigmoid", "sft"] if dpo.sft_weight else ["sigmoid"],
+        loss_type=[dpo.loss, "sft"] if dpo.sft_weight else [dpo.loss],
         loss_weights=[1.0, dpo.sft_weight] if dpo.sft_weight else None,
         max_length=max(lengths + dev_lengths),
         precompute_ref_log_probs=True,
     )
     batches = sum(-(-len(pairs) // dpo.batch_size) for pairs in (train, dev))
-    with _counting(policy.model, batches, "dpo: reference"):
+    with _counting(policy.model, batches, f"{name}: reference"):
         trainer = DPOTrainer(
             policy.model,
             args=config,
@@ -95,7 +122,7 @@ def dpo_trainer(
             eval_dataset=kept_rows([dpo_row(dev[i]) for i in dev_order], config),
             processing_class=policy.tokenizer,
             peft_config=policy.adapter,
-            callbacks=[progress("dpo"), watch("dpo", dpo.beta)],
+            callbacks=[progress(name), watch("dpo", dpo.beta)],
         )
     _drop_printer(trainer)
     special = set(policy.tokenizer.all_special_ids)
@@ -140,7 +167,7 @@ def learned_tokens(rows: Sequence[Tokens]) -> int:
 
 
 def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
-    """What both trainers are told. Bars are ours, and when a checkpoint is due; a small model keeps its activations."""
+    """What all trainers are told. Bars are ours, and when a checkpoint is due; a small model keeps its activations."""
     training = run.params.training
     if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
         raise UserError(

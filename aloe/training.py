@@ -1,4 +1,4 @@
-"""Preference dialogues in, aligned policies out: supervised fine-tuning, then direct preference optimisation.
+"""Preference dialogues in, aligned policies out: supervised fine-tuning, then learning from pairs.
 
 In: a run with its trees. Out: `models/<name>` (safetensors and tokenizer), a CSV of the training, and a summary for
 `metrics.json` under `training.<name>`. TRL does the training; every policy is measured on the development personas
@@ -9,46 +9,53 @@ know how the dialogues came about or how a policy is judged.
 import dataclasses
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aloe.checkpoints import Trainable, load_policy, locate, save_policy
+from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
-from aloe.examples import sft_tokens
+from aloe.examples import Tokens, cut_history, sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
+from aloe.losses import OF_DPO_TRAINER
+from aloe.mixes import Mixed, draw_mix
 from aloe.params import Dpo, Sft
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
+from aloe.recipes import CUT_ABOVE, CUT_TO, TrainingStage, turned_on
 from aloe.records import DialogueTree, PreferencePair, Reply, read_jsonl
 from aloe.resuming import forget
 from aloe.runs import Run, split_of
-from aloe.trainers import dpo_trainer, learned_tokens, run_trainer, sft_trainer
+from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def train_sft(run: Run, which: Reply) -> dict[str, Any]:
-    """Fine-tune the base model on the preferred (or rejected) replies and write the policy `sft_<which>`.
 
-    One sequence per dialogue; learned are the wanted replies that the dialogue went on with.
+def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]:
+    """Fine-tune the base model on the preferred (or rejected) replies and write the policy `sft_<which>`, or `name`.
+
+    One sequence per dialogue; learned are the wanted replies that the dialogue went on with. The preset's recipe may
+    depart from that for training; what is measured on development personas never does.
 
     Returns:
         For `metrics.json`: counts, time, and the loss in nats per learned token: `train_loss` is the mean over the
         training, `loss_before` and `loss_after` are on development personas (None if they have no such reply).
+        `mix` has the same of the general conversations, which are counted apart (None if there are none).
 
     Raises:
         UserError: no dialogue has such a reply, a sequence is too long, or the base model cannot be loaded.
     """
-    name, params = f"sft_{which}", run.params.training
+    name, params = name or f"sft_{which}", run.params.training
     policy = load_policy(locate(params.base_model), params, run.params.seed)
-    train, dev = (
-        sft_tokens(policy.tokenizer, sft_conversations(trees, which), params.max_length) for trees in _splits(run)
-    )
-    if not train:
-        raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
+    train, dev, mixed, kept = _sequences(run, which, policy.tokenizer)
     with quiet():
-        trainer = sft_trainer(run, name, policy, train)
+        trainer = sft_trainer(run, name, policy, [*train, *mixed])
         before = held_out_loss(trainer, dev, f"{name}: held-out loss before")
+        kept_before = held_out_loss(trainer, kept, f"{name}: general held-out loss before")
         took = run_trainer(run, name, trainer)
         after = held_out_loss(trainer, dev, f"{name}: held-out loss after")
+        kept_after = held_out_loss(trainer, kept, f"{name}: general held-out loss after")
     held_out = [{"step": 0, "loss": before}, {"step": took["steps"], "loss": after}] if dev else []
     write_log(run.training_log(name), trainer.state.log_history, held_out)
     save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
@@ -57,59 +64,122 @@ def train_sft(run: Run, which: Reply) -> dict[str, Any]:
         "sequences": len(train),
         "dev_sequences": len(dev),
         "rows": len(trainer.train_dataset),  # fewer than sequences where they were packed
-        "longest": max(len(row.input_ids) for row in (*train, *dev)),
+        "longest": max(len(row.input_ids) for row in (*train, *mixed, *dev, *kept)),
         "learned_tokens": learned_tokens(train),
         "loss_before": before,
         "loss_after": after,
         **took,
-        "settings": _settings(run, policy, params.sft),
+        "mix": _mix_summary(mixed, kept, kept_before, kept_after) if mixed else None,
+        "settings": _settings(run, policy, params.sft, "sft"),
     }
 
 
-def train_dpo(run: Run) -> dict[str, Any]:
-    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `dpo`.
+def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
+    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `name`.
+
+    The preset's recipe may start from the base model instead, and change the pairs that are trained on.
 
     Returns:
-        For `metrics.json`: counts, time, what `held_out.compare` says of the pairs of development personas, and
-        `hinted_chosen`: the share of these pairs whose preferred reply is the hinted one, which is the accuracy of a
-        policy that always favours that kind of reply and reads nobody.
+        For `metrics.json`: counts, time (`tokens` is None where the trainer does not count them), what
+        `held_out.compare` says of the pairs of development personas, and `hinted_chosen`: the share of these pairs
+        whose preferred reply is the hinted one, which is the accuracy of a policy that always favours that kind of
+        reply and reads nobody.
 
     Raises:
-        UserError: there are no pairs, one is too long, or the SFT policy is missing.
+        UserError: there are no pairs, one is too long, or the policy to start from is missing.
     """
-    params, source = run.params.training, run.model("sft_preferred")
+    params = run.params.training
+    source = run.model("base" if params.recipe.from_base else "sft_preferred")
     if not source.is_dir():
         raise UserError(f"{source} does not exist; run the stage that writes it (`make all`).")
     policy = load_policy(str(source), params, run.params.seed)
-    train_trees, dev_trees = _splits(run)
-    train = _draw(dpo_pairs(train_trees), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
-    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
-    if not train or not dev:
-        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
+    train, dev, hinted_chosen = _pairs(run, policy.tokenizer)
     with quiet():
-        trainer = dpo_trainer(run, policy, train, dev)
-        before = reference_scores(trainer)
-        took = run_trainer(run, "dpo", trainer)
-        after = pair_scores(trainer, "dpo: held-out pairs after")
-    scores = compare(before, after, params.dpo.beta)
-    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
+        trainer = pair_trainer(run, policy, train, dev, name)
+        computed = params.dpo.loss in OF_DPO_TRAINER
+        before = reference_scores(trainer) if computed else pair_scores(trainer, f"{name}: held-out pairs before")
+        took = run_trainer(run, name, trainer)
+        after = pair_scores(trainer, f"{name}: held-out pairs after")
+    scores = compare(before, after, params.dpo.beta if params.dpo.loss == "sigmoid" else None)
     # No loss in these rows: that of the training steps has the SFT term in it, so they could not be compared.
     held_out = [
-        {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": 0.0},
+        {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": None if scores["margin"] is None else 0.0},
         {"step": took["steps"], "rewards/accuracies": scores["accuracy"], "rewards/margins": scores["margin"]},
     ]
-    write_log(run.training_log("dpo"), trainer.state.log_history, held_out)
-    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model("dpo"))
+    write_log(run.training_log(name), trainer.state.log_history, held_out)
+    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
     forget(trainer)
     return {
         "pairs": len(train),
         "dev_pairs": len(dev),
-        "hinted_chosen": sum(pair.id in hinted for pair in dev) / len(dev),
+        "hinted_chosen": hinted_chosen,
         "longest": trainer.args.max_length,
         **scores,
-        **took,
-        "settings": _settings(run, policy, params.dpo),
+        **(took if took["tokens"] else {**took, "tokens": None, "tokens_per_second": None}),
+        "settings": _settings(run, policy, params.dpo, "dpo"),
     }
+
+
+def train_arms(run: Run, stage: TrainingStage) -> dict[str, dict[str, Any]]:
+    """Train the preset's arms of a stage, each with its own section in place of the preset's.
+
+    Returns:
+        The summary of every arm, by name; empty for a preset without arms.
+    """
+    summaries = {}
+    for name, arm in (getattr(run.params.arms, stage) or {}).items():
+        training = dataclasses.replace(run.params.training, **vars(arm))
+        own = dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
+        summaries[name] = train_sft(own, "preferred", name) if stage == "sft" else train_dpo(own, name)
+    return summaries
+
+
+class _Sequences(NamedTuple):
+    train: list[Tokens]
+    dev: list[Tokens]
+    mixed: list[Tokens]  # general conversations to train on
+    kept: list[Tokens]  # and those held out
+
+
+def _sequences(run: Run, which: Reply, tokenizer: "PreTrainedTokenizerBase") -> _Sequences:
+    """What SFT reads: the training dialogues as the recipe has them, the development ones always as corrected."""
+    params = run.params.training
+    train_trees, dev_trees = _splits(run)
+    train = recipe_conversations(train_trees, which, params.recipe)
+    if not train:
+        raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
+    mix = draw_mix(params.sft.mix, len(train), run.params.seed) if params.sft.mix else Mixed([], [])
+    rows = (train, sft_conversations(dev_trees, which), mix.train, mix.dev)
+    return _Sequences(*(sft_tokens(tokenizer, own, params.max_length) for own in rows))
+
+
+def _mix_summary(
+    mixed: list[Tokens], kept: list[Tokens], before: float | None, after: float | None
+) -> dict[str, float | None]:
+    return {
+        "sequences": len(mixed), "learned_tokens": learned_tokens(mixed), "dev_sequences": len(kept),
+        "loss_before": before, "loss_after": after,
+    }  # fmt: skip
+
+
+class _Pairs(NamedTuple):
+    train: list[PreferencePair]
+    dev: list[PreferencePair]
+    hinted_chosen: float  # share of the development pairs whose chosen reply is the hinted one
+
+
+def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> _Pairs:
+    """Pairs to train on as the recipe has them, and development pairs, always whole."""
+    params = run.params.training
+    train_trees, dev_trees = _splits(run)
+    train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
+    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
+    if not train or not dev:
+        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
+    if params.recipe.cut_history:
+        train = cut_history(tokenizer, train, CUT_ABOVE, CUT_TO)
+    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
+    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev))
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:
@@ -129,7 +199,7 @@ def _draw(pairs: Sequence[PreferencePair], n: int, seed: str) -> list[Preference
     return [pairs[i] for i in sorted(random.Random(seed).sample(range(len(pairs)), n))]
 
 
-def _settings(run: Run, policy: Trainable, params: Sft | Dpo) -> dict[str, Any]:
+def _settings(run: Run, policy: Trainable, params: Sft | Dpo, stage: TrainingStage) -> dict[str, Any]:
     """What the training ran with, as far as it decides about the result."""
     import torch
 
@@ -140,5 +210,6 @@ def _settings(run: Run, policy: Trainable, params: Sft | Dpo) -> dict[str, Any]:
         "device": policy.model.device.type,
         "threads": torch.get_num_threads(),
         "parameters": policy.model.num_parameters(),
+        "departures": turned_on(run.params.training.recipe, stage),
         **dataclasses.asdict(params),
     }

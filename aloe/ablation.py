@@ -1,0 +1,91 @@
+"""What each arm of a preset changes: paired differences to the policy that it is compared with, as numbers and as text.
+
+In: judgements and the arms, or the part of `metrics.json` that holds them. Out: that part, a frame for a figure, and a
+page of Markdown. Differences are arm minus reference on the same people, so a negative one says what the arm loses.
+This module knows no file and no preset.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from aloe.intervals import Estimate
+from aloe.metrics import paired_difference
+
+
+def compare_arms(scores: pd.DataFrame, reference: Mapping[str, str], confidence: float) -> dict[str, dict[str, Any]]:
+    """Every arm that was scored beside its reference, for `metrics.json`.
+
+    Args:
+        scores: columns of `records.Judgement`.
+        reference: by arm, the policy that it is compared with.
+        confidence: of the intervals, such as 0.95.
+
+    Returns:
+        By arm: `reference`, `n_cases`, and the differences `al_mean` and `ir` with `_ci`, and `al` (per turn) with
+        `al_ci`; an interval is None with a single profile. Arms of which either side was not scored are left out.
+    """
+    scored, found = set(scores["policy"]), {}
+    for arm, other in reference.items():
+        if {arm, other} <= scored:
+            gap = paired_difference(scores, arm, other, confidence)
+            found[arm] = {
+                "reference": other, "n_cases": gap.n_cases,
+                "al_mean": gap.al_mean.value, "al_mean_ci": _interval(gap.al_mean),
+                "ir": gap.ir.value, "ir_ci": _interval(gap.ir),
+                "al": [turn.value for turn in gap.by_turn], "al_ci": [_interval(turn) for turn in gap.by_turn],
+            }  # fmt: skip
+    return found
+
+
+def arm_frame(found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Differences as `figures.estimates` takes them: `policy`, and `al_mean` and `ir` with `_low` and `_high`."""
+    rows = [{"policy": f"{arm} - {gap['reference']}"}
+            | {f"{name}{end}": value for name in ("al_mean", "ir") for end, value in _ends(gap, name)}
+            for arm, gap in found.items()]  # fmt: skip
+    columns = ["policy", *(f"{name}{end}" for name in ("al_mean", "ir") for end in ("", "_low", "_high"))]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def markdown_page(metrics: Mapping[str, Any] | None, digest: str) -> str:
+    """The stored result of an ablation as Markdown, with where it comes from; that there is none, if there is none.
+
+    Args:
+        metrics: the `metrics.json` of the run; None where it has not been run.
+        digest: the hash of that file.
+    """
+    found = (metrics or {}).get("benchmark", {}).get("arms", {})
+    if not metrics or not found:
+        return (
+            "The ablation has not been run: `make all PRESET=ablation` makes it, and this page then shows its result."
+        )
+    benchmark = metrics["benchmark"]
+    last = benchmark["n_turns"]
+    titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "IR")
+    rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 4)]
+    for arm, gap in found.items():
+        turns = [_shown(gap["al"][turn], gap["al_ci"][turn], 2) for turn in (0, -1)]
+        rows.append((f"`{arm}`", f"`{gap['reference']}`", *turns, _shown(gap["al_mean"], gap["al_mean_ci"], 2),
+                     _shown(gap["ir"], gap["ir_ci"], 3)))  # fmt: skip
+    what = "**Simulated.** " if metrics["simulated"] else ""
+    return (
+        f"{what}Each arm minus the policy beside it, on the same {benchmark['n_cases']} held-out cases, with intervals "
+        f"clustered on profiles (below zero: the arm is worse). Run `{metrics['preset']}`, seed {metrics['seed']}; "
+        f"commit {benchmark.get('arms_commit') or 'unknown'}; hash of its `metrics.json`: {digest[:12]}.\n\n"
+        + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    )
+
+
+def _ends(gap: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    low, high = gap[f"{name}_ci"] or (None, None)
+    return [("", gap[name]), ("_low", low), ("_high", high)]
+
+
+def _interval(estimate: Estimate) -> list[float] | None:
+    return None if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+
+
+def _shown(value: float, interval: Sequence[float] | None, digits: int) -> str:
+    ends = f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]" if interval else ""
+    return f"{value:+.{digits}f}{ends}"
