@@ -20,7 +20,7 @@ from aloe.checkpoints import choose_backend, has_cuda
 from aloe.errors import UserError
 from aloe.execution import NotebookFailed
 from aloe.families import roles
-from aloe.params import ROOT, Params, load_params
+from aloe.params import ROOT, Dpo, Params, Sft, load_params
 from aloe.pipeline import run_all
 from aloe.prompts import FOLDER, prompt_file
 from aloe.runs import OUTPUTS, Run, open_run
@@ -37,6 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "benchmark": {"n_profiles": 2, "n_personalities": 1, "n_turns": 2, "max_new_tokens": 16, "n_null": 100},
 }  # fmt: skip
 _TURNS = SIZES["trees"]["n_turns"]
+MIXED = 0.25  # of the sequences at least, if there are general conversations: a small share of so few would be none
 
 
 def dry_run(preset: str, seed: int | None) -> None:
@@ -66,9 +67,8 @@ def dry_run(preset: str, seed: int | None) -> None:
 
 def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, Any]:
     """The preset of the dry run, as a file that extends the real one and names what is different."""
-    training, dpo = real.training, real.training.dpo
+    training = real.training
     simulated = {"base_url": "sandbox:", "api_key_env": None, "requests_per_minute": None, "tokens_per_minute": None}
-    pairs = min(dpo.n_pairs, SIZES["trees"]["n_trees"] * _TURNS)
     return {
         "extends": str(Path(preset).resolve()) if Path(preset).is_file() else preset,
         "description": f"Dry run of {real.name}, every stage at toy width",
@@ -85,8 +85,12 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
             "backend": training.backend if on_gpu else "auto",
             "load_in_4bit": training.load_in_4bit and on_gpu,
             "report_to": "none" if training.report_to == "wandb" else training.report_to,
-            "sft": {"epochs": 2.0},
-            "dpo": {"epochs": 2.0, "n_pairs": pairs, "n_dev_pairs": min(dpo.n_dev_pairs, 4)},
+            "sft": _small_sft(training.sft),
+            "dpo": _small_dpo(training.dpo),
+        },
+        "arms": {
+            "sft": {name: {"sft": _small_sft(arm.sft)} for name, arm in (real.arms.sft or {}).items()} or None,
+            "dpo": {name: {"dpo": _small_dpo(arm.dpo)} for name, arm in (real.arms.dpo or {}).items()} or None,
         },
     }
 
@@ -122,6 +126,16 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
     elif training.backend != "transformers" and choose_backend(training.backend) != "unsloth":
         found.append("Unsloth: it is not installed")
     return found
+
+
+def _small_sft(sft: Sft) -> dict[str, Any]:
+    mix = {"mix": {"share": max(sft.mix.share, MIXED)}} if sft.mix else {}
+    return {"epochs": 2.0, **mix}
+
+
+def _small_dpo(dpo: Dpo) -> dict[str, Any]:
+    pairs = min(dpo.n_pairs, SIZES["trees"]["n_trees"] * _TURNS)
+    return {"epochs": 2.0, "n_pairs": pairs, "n_dev_pairs": min(dpo.n_dev_pairs, 4)}
 
 
 def refuse_fields(folder: Path) -> None:

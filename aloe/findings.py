@@ -24,11 +24,19 @@ def policies_table(benchmark: Mapping[str, Any]) -> str:
     for policy in benchmark["policies"]:
         recalled = benchmark.get("recalled", {}).get(policy)
         facts = interval(recalled["above"], recalled["low"], recalled["high"]) if recalled else NONE
-        rows.append((f"`{policy}`", WHAT.get(policy, "a policy of this preset"), facts, _manner(benchmark, policy, ""),
+        rows.append((f"`{policy}`", _what(benchmark, policy), facts, _manner(benchmark, policy, ""),
                      _manner(benchmark, policy, "beyond_")))  # fmt: skip
     titles = ("policy", "what it is", "facts taken up again, above chance", "manner follows the user in",
               "of these beyond `base`")  # fmt: skip
     return table(titles, rows)
+
+
+def _what(benchmark: Mapping[str, Any], policy: str) -> str:
+    """What a policy is, in a few words."""
+    arm = benchmark.get("arms", {}).get(policy)
+    if arm:
+        return f"an arm: trained as `{arm['reference']}`, but for a choice of its own"
+    return WHAT.get(policy, "a policy of this preset")
 
 
 def differences_table(benchmark: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aloe.params import ROOT, Params, Role
+from aloe.losses import WITH_REFERENCE
+from aloe.params import ROOT, Params, Role, Sft
 from aloe.policies import OWN
 from aloe.prices import usd
 from aloe.prompts import prompt_file
@@ -185,14 +186,21 @@ def _training_hours(params: Params, size: float) -> float:
     tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
     compared = [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
     again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
-    read = sum(trees.n_trees * dialogue * sft.epochs * (again if recipe.prefixes else 1) for sft, recipe in tuned)
+    read = sum(trees.n_trees * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
     turns = trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
-    preference = sum((dpo.n_pairs or turns) * dialogue * dpo.epochs for dpo in compared) * 4 / 3
+    once = 1 / 3  # of a step's work: that of a reply forwards only, under a reference
+    preference = sum((dpo.n_pairs or turns) * dialogue * (dpo.epochs + once * (dpo.loss in WITH_REFERENCE))
+                     for dpo in compared)  # fmt: skip
     gpu = size >= GPU_FROM
     talking = set(bench.policies) & {*OWN, *arms.reference()}
     replies = len(talking) * bench.n_profiles * bench.n_personalities * bench.n_turns
     generated = replies * REPLY / CHARACTERS_PER_TOKEN / TOKENS_PER_SECOND["gpu" if gpu else "cpu"]
     return (6 * size * (read + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
+
+
+def _epochs(sft: Sft) -> float:
+    """Epochs, each longer by the general conversations, if there are any; they are taken to be as long as dialogues."""
+    return sft.epochs / (1 - (sft.mix.share if sft.mix else 0.0))
 
 
 def _gpu_gb(params: Params, size: float) -> float:

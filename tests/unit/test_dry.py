@@ -69,6 +69,24 @@ def test_every_shipped_preset_has_a_small_one_that_keeps_what_is_not_a_size(smal
     assert params.trees.branch == real.trees.branch
 
 
+def test_arms_are_at_toy_width_too_and_keep_their_choices(small, write):
+    text = """
+extends: sandbox
+training: {sft: {mix: {path: general.jsonl, share: 0.02}}}
+arms:
+  sft: {sft_long: {recipe: {prefixes: true}, sft: {epochs: 9.0, batch_size: 10, mix: {path: x.jsonl, share: 0.5}}}}
+  dpo: {dpo_ipo: {dpo: {loss: ipo, n_pairs: 5000, n_dev_pairs: 300}}, dpo_published: {recipe: published}}
+benchmark: {policies: [base, dpo, sft_long, dpo_ipo]}
+"""
+    params = small(write(text))
+    [long], (ipo, published) = params.arms.sft.values(), params.arms.dpo.values()
+    assert (long.sft.epochs, long.sft.batch_size, long.recipe.prefixes) == (2.0, 10, True)
+    assert (params.training.sft.mix.share, long.sft.mix.share, long.sft.mix.path) == (dry.MIXED, 0.5, "x.jsonl")
+    assert (ipo.dpo.loss, ipo.dpo.n_pairs, ipo.dpo.n_dev_pairs) == ("ipo", 16, 4)  # 8 dialogues of 2 turns
+    assert (published.dpo.beta, published.dpo.n_pairs, published.recipe.from_base) == (0.9, 16, True)
+    assert params.benchmark.policies == ("base", "dpo", "sft_long", "dpo_ipo")
+
+
 @pytest.mark.parametrize("base_model", sorted({load_params(preset).training.base_model for preset in presets()}))
 def test_every_base_model_has_a_toy_of_its_architecture_whose_replies_can_be_masked(base_model, tmp_path):
     toy = save_toy(base_model, tmp_path)

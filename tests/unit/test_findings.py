@@ -26,6 +26,8 @@ def test_a_line_says_what_a_policy_is_and_what_is_shown_of_it():
     assert base == "| `base` | the model before training | 0.01 [-0.02, 0.04] | 1 of 2: play | – |"
     assert dpo.endswith("| 0.30 [0.20, 0.40] | 1 of 2: play; against in length | 1 of 2: play; against in length |")
     assert mine == "| `mine` | a policy of this preset | – | – | – |"
+    arm = policies_table({**BENCHMARK, "arms": {"mine": {"reference": "dpo"}}}).splitlines()[-1]
+    assert arm == "| `mine` | an arm: trained as `dpo`, but for a choice of its own | – | – | – |"
 
 
 def test_facts_and_manner_are_shown_only_where_the_interval_says_so():

@@ -92,6 +92,18 @@ def test_a_trainer_holds_whole_replies_with_the_history_and_no_second_model(run,
     )
 
 
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_rewards_are_watched_only_where_they_are_against_a_reference(run, loss, monkeypatch):
+    from transformers import TrainerCallback
+
+    run, seen = run(loss), []
+    policy = checkpoints.load_policy(str(run.model("sft_preferred")), run.params.training, 0)
+    monkeypatch.setattr(trainers, "watch", lambda *given: seen.append(given) or TrainerCallback())
+    with quiet():
+        trainers.pair_trainer(run, policy, PAIRS[:2], PAIRS[2:3])
+    assert seen == [("dpo", None if loss in ("cpo", "simpo", "orpo") else BETAS.get(loss, 0.1))]
+
+
 def test_an_adapter_is_its_own_reference(run):
     run = run("kto", method="lora")
     summary = training.train_dpo(run)

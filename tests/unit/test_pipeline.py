@@ -203,6 +203,17 @@ def test_a_change_of_the_judge_reruns_the_benchmark_but_no_training():
     assert recipe(by_name["03_dialogue_trees"], sandbox) != recipe(by_name["03_dialogue_trees"], other)
 
 
+def test_what_decides_about_a_training_reruns_it_and_no_stage_before_it():
+    run = Run("toy", load_params("smoke"), Path("/nowhere"))
+    parts = {stage.name: set(recipe(stage, run)) for stage in STAGES}
+    decisive = {"aloe.recipes", "aloe.departures", "aloe.losses", "aloe.mixes", "aloe.training", "aloe.trainers"}
+    assert decisive <= parts["04_sft"] & parts["05_dpo"]
+    for name in parts.keys() - {"04_sft", "05_dpo"}:
+        assert not decisive & parts[name], name
+    assert not {"aloe.resuming", "aloe.room", "aloe.watching", "aloe.preset_data"} & set.union(*parts.values())
+    assert [name for name, own in parts.items() if "aloe.figures" in own] == ["07_aloe_analysis"]
+
+
 def make_notebook(path: Path, code: str) -> Path:
     cells = [
         nbformat.v4.new_code_cell('preset = "smoke"\nseed = None', metadata={"tags": ["parameters"]}),

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from aloe import personas, plan
-from aloe.params import ROOT, load_params, presets
+from aloe.params import ROOT, Mix, load_params, presets
 from aloe.plan import describe, make_plan
 from aloe.room import model_size
 
@@ -61,6 +61,22 @@ def test_limits_per_minute_make_a_run_longer():
     slow = dataclasses.replace(params.endpoints["openai"], requests_per_minute=60)
     slowed = make_plan(dataclasses.replace(params, endpoints={"openai": slow}))
     assert slowed.asking_hours == pytest.approx(sum(role.calls for role in slowed.roles) / 3600)
+
+
+def test_a_loss_without_a_reference_and_general_conversations_change_the_hours():
+    params = load_params("sandbox")
+    training = params.training
+
+    def hours(**sections):
+        new = dataclasses.replace(params, training=dataclasses.replace(training, **sections))
+        return make_plan(new).training_hours
+
+    # Pairs, one epoch: a step is three times as much work as its replies forwards, which a reference adds once.
+    none, free, more = (hours(dpo=dataclasses.replace(training.dpo, epochs=epochs, loss=loss))
+                        for epochs, loss in ((1.0, "sigmoid"), (1.0, "cpo"), (2.0, "sigmoid")))  # fmt: skip
+    assert none - free == pytest.approx((more - none) / 3)
+    double = hours(sft=dataclasses.replace(training.sft, epochs=2 * training.sft.epochs))
+    assert hours(sft=dataclasses.replace(training.sft, mix=Mix("general.jsonl", 0.5))) == pytest.approx(double)
 
 
 def test_a_policy_behind_an_endpoint_is_asked_once_per_case_and_turn():

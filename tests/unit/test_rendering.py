@@ -123,6 +123,10 @@ def test_a_run_that_ended_early_has_a_report_up_to_there_that_says_why_and_how_m
     assert "the last words" in page
     assert "The run ended here" in page
     assert not any(text in page for text in ("Traceback", "An error", "never reached"))
+    choices = (run.report / "pages" / "published-and-corrected.html").read_text()
+    assert "has not been run" in choices
+    assert "starts from the base model" in choices
+    assert "$" not in choices.partition("<h1>")[2].partition("</article>")[0]
     assert not (run.report / "notebooks" / f"{STAGES[2].name}.html").exists()
     assert not rendering.report_is_current(run)
 

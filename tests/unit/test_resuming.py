@@ -12,10 +12,12 @@ from interrupted import toy_run, train_in_a_process
 from test_training import TREES
 from tiny_model import save_tiny_model
 
-from aloe import checkpoints, pipeline, resuming, trainers, training
+from aloe import checkpoints, losses, pipeline, recipes, resuming, trainers, training
 from aloe.examples import sft_tokens
+from aloe.params import Arms, Mix, SftArm
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
+from aloe.recipes import CORRECTED, Recipe
 from aloe.records import DialogueTree, read_jsonl, write_jsonl
 
 NAME = {"sft": "sft_preferred", "dpo": "dpo"}
@@ -81,6 +83,8 @@ def random_step(run, stage, seed):
 @pytest.mark.parametrize("stage, method, changes", [
     ("sft", "full", {"sft": {"packing": True, "epochs": 4.0}}),
     ("dpo", "lora", {}),
+    ("dpo", "full", {"dpo": {"loss": "kto"}}),
+    ("dpo", "full", {"dpo": {"loss": "simpo", "beta": 2.0}}),
 ])  # fmt: skip
 def test_a_killed_training_ends_with_the_same_weights_and_numbers(make_run, stage, method, changes):
     changes = {"method": method, **changes}
@@ -88,6 +92,16 @@ def test_a_killed_training_ends_with_the_same_weights_and_numbers(make_run, stag
     assert train_in_a_process(undisturbed, stage) == 0
     kill_and_go_on(killed, stage, random_step(undisturbed, stage, seed=0))
     assert differences(killed, undisturbed, stage) == (0, pytest.approx(0, abs=1e-6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["ipo", "kto", "cpo", "orpo"])
+def test_whatever_the_loss_a_kill_changes_nothing(make_run, loss):
+    changes = {"method": "lora", "dpo": {"loss": loss}}
+    undisturbed, killed = make_run("undisturbed", save_minutes=None, **changes), make_run("killed", **changes)
+    assert train_in_a_process(undisturbed, "dpo") == 0
+    kill_and_go_on(killed, "dpo", random_step(undisturbed, "dpo", seed=1))
+    assert differences(killed, undisturbed, "dpo") == (0, pytest.approx(0, abs=1e-6))
 
 
 @pytest.mark.slow
@@ -174,6 +188,83 @@ def test_only_a_training_of_the_same_thing_goes_on(stopped, capsys, tmp_path, ch
         assert start.loss_sum > 4
 
 
+class Reached(Exception):
+    """A training would begin now; its argument is the key."""
+
+
+@pytest.fixture
+def key_of(base, tmp_path, monkeypatch):
+    """The key that a training of the run would be known by, with these switches, mix or values of its section."""
+
+    def note(run, name, trainer):
+        raise Reached(resuming.key_of(trainer))
+
+    run = toy_run(tmp_path / "run", base)
+    write_jsonl(run.trees, TREES)
+    for name, folder in (("sft_preferred", base), ("base", save_tiny_model(tmp_path / "other", seed=1))):
+        shutil.copytree(folder, run.model(name))
+    monkeypatch.setattr(training, "run_trainer", note)
+    monkeypatch.setattr(training, "CUT_ABOVE", 40)
+    monkeypatch.setattr(training, "CUT_TO", 1)
+
+    def key(stage, recipe=CORRECTED, **changes):
+        params = run.params.training
+        params = dataclasses.replace(params, recipe=recipe, dpo=recipes.applied(recipe, params.dpo))
+        params = dataclasses.replace(params, **{stage: dataclasses.replace(getattr(params, stage), **changes)})
+        own = dataclasses.replace(run, params=dataclasses.replace(run.params, training=params))
+        with pytest.raises(Reached) as reached:
+            training.train_sft(own, "preferred") if stage == "sft" else training.train_dpo(own)
+        return reached.value.args[0]
+
+    return key
+
+
+def test_every_recipe_loss_and_mix_has_a_key_of_its_own(key_of, tmp_path):
+    file = tmp_path / "general.jsonl"
+    rows = [[{"role": role, "content": f"{n}"} for role in ("user", "assistant")] for n in range(20)]
+    file.write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+    parts = {"from_base": "weights", "large_beta": "settings", "no_sft_term": "settings"}
+    for stage in ("sft", "dpo"):
+        keys = {"corrected": key_of(stage)}
+        for name in recipes.switches(stage):
+            keys[name] = key_of(stage, Recipe(**{name: True}))
+            changed = {part for part, value in keys[name].items() if value != keys["corrected"][part]}
+            assert parts.get(name, "data") in changed, name
+        if stage == "sft":
+            keys |= {f"mix of {share}": key_of(stage, mix=Mix(str(file), share)) for share in (0.3, 0.5)}
+        else:
+            keys |= {loss: key_of(stage, loss=loss) for loss in losses.LOSSES if loss != "sigmoid"}
+        assert key_of(stage) == keys["corrected"]
+        assert len({json.dumps(key) for key in keys.values()}) == len(keys)
+
+
+def test_an_arm_that_was_interrupted_goes_on_under_its_own_name(base, tmp_path, monkeypatch, capsys):
+    from transformers import TrainerCallback
+
+    class Stopper(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                raise Stopped
+
+    run = toy_run(tmp_path / "run", base)
+    sft = run.params.training.sft
+    arms = {"sft_same": SftArm(CORRECTED, sft), "sft_all_tokens": SftArm(Recipe(all_tokens=True), sft)}
+    run = dataclasses.replace(run, params=dataclasses.replace(run.params, arms=Arms(sft=arms)))
+    write_jsonl(run.trees, TREES)
+    monkeypatch.setattr(resuming, "SHARE", 1e9)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainers, "progress", lambda label: Stopper() if "all" in label else TrainerCallback())
+        with pytest.raises(Stopped):
+            training.train_arms(run, "sft")
+    assert run.model("sft_same").is_dir()
+    assert [path.name for path in run.unfinished("sft_all_tokens").parent.iterdir()] == ["sft_all_tokens"]
+    capsys.readouterr()
+    summaries = training.train_arms(run, "sft")
+    assert "sft_all_tokens: goes on after step 4" in capsys.readouterr().out
+    assert summaries["sft_all_tokens"]["steps"] == summaries["sft_same"]["steps"]
+    assert not run.unfinished("sft_all_tokens").parent.exists()
+
+
 def test_what_is_left_is_one_checkpoint_of_safetensors_and_whose_it_is(stopped):
     folder = stopped.unfinished("sft_preferred")
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["checkpoint-4"]
@@ -213,17 +304,22 @@ def test_checkpoints_come_by_the_clock_at_logged_steps_and_cost_a_small_share(mo
     assert not asks(1e9)
 
 
-def test_what_the_reference_gives_is_computed_once_however_often_a_training_is_begun(make_run, monkeypatch):
-    from trl import DPOTrainer
+@pytest.mark.parametrize("loss, kind, column", [
+    ("sigmoid", "DPOTrainer", "ref_chosen_logps"), ("kto", "KTOTrainer", "ref_logps"),
+])  # fmt: skip
+def test_what_the_reference_gives_is_computed_once_however_often_a_training_is_begun(
+    make_run, monkeypatch, loss, kind, column
+):
+    import trl
 
-    run, passes = make_run("run"), []
-    real = DPOTrainer.compute_ref_log_probs
-    monkeypatch.setattr(DPOTrainer, "compute_ref_log_probs", lambda *given: passes.append(1) or real(*given))
+    run, passes, kind = make_run("run", dpo={"loss": loss}), [], getattr(trl, kind)
+    real = kind.compute_ref_log_probs
+    monkeypatch.setattr(kind, "compute_ref_log_probs", lambda *given: passes.append(1) or real(*given))
     params, found = run.params.training, []
     for _ in range(2):
         policy = checkpoints.load_policy(params.base_model, params, 0)
         with quiet():
-            trainer = trainers.dpo_trainer(run, policy, dpo_pairs(TREES[:8]), dpo_pairs(TREES[8:]))
-        found.append((len(passes), trainer.train_dataset["ref_chosen_logps"][:]))
+            trainer = trainers.pair_trainer(run, policy, dpo_pairs(TREES[:8]), dpo_pairs(TREES[8:]))
+        found.append((len(passes), trainer.train_dataset[column][:]))
     assert found[0] == found[1]
     assert found[0][0] > 0
