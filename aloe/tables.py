@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-NONE = "–"
+from aloe.findings import NBSP, NONE
 
 
 def rounded(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -21,6 +21,25 @@ def rounded(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     return pd.DataFrame({name: _texts(frame[name], digits) for name in frame.columns}, index=frame.index)
 
 
+def with_intervals(frame: pd.DataFrame, ends: Mapping[str, tuple[str, str]], digits: int = 2) -> pd.DataFrame:
+    """`rounded`, with each value and its interval in one column.
+
+    Args:
+        frame: numbers.
+        ends: by column of values, the columns of its lower and upper end, which are left out of the result.
+
+    >>> frame = pd.DataFrame({"share": [0.5, 1.0], "low": [0.25, None], "high": [0.75, None]})
+    >>> with_intervals(frame, {"share": ("low", "high")})["share"].str.replace(NBSP, " ").tolist()
+    ['0.50 [0.25, 0.75]', '1.00']
+    """
+    gone = {name for pair in ends.values() for name in pair}
+    shown = rounded(frame.drop(columns=list(gone)), digits)
+    for name, (low, high) in ends.items():
+        rows = zip(frame[name].astype(object), frame[low].astype(object), frame[high].astype(object), strict=True)
+        shown[name] = [_with_interval(*row, digits) for row in rows]
+    return shown
+
+
 def flat(section: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
     """A nested record, such as a stage's part of `metrics.json`, as one line per value.
 
@@ -29,6 +48,11 @@ def flat(section: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
     """
     values = pd.Series(dict(_leaves("", section)), dtype=object).map(lambda value: _text(value, digits))
     return values.rename_axis("key").to_frame("value")
+
+
+def _with_interval(value: Any, low: Any, high: Any, digits: int) -> str:
+    ends = [_text(end, digits) for end in (low, high)]
+    return _text(value, digits) + ("" if NONE in ends else f" [{ends[0]},{NBSP}{ends[1]}]")
 
 
 def _leaves(prefix: str, value: Any) -> "list[tuple[str, Any]]":
