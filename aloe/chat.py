@@ -162,6 +162,7 @@ class Chat:
             while not future.done():
                 concurrent.futures.wait([future], timeout=0.25)
                 tick()
+            tick()  # what ended before the first look counts too
         except BaseException:
             future.cancel()
             ended.wait(10)

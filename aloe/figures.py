@@ -28,13 +28,17 @@ from aloe.figure_style import (
 )  # fmt: skip
 
 
-def al_curves(curves: pd.DataFrame, ax: Axes | None = None, note: str | None = None) -> Axes:
+def al_curves(
+    curves: pd.DataFrame, ax: Axes | None = None, note: str | None = None, confidence: float | None = None
+) -> Axes:
     """AL(k) of each policy with its confidence band.
 
     Args:
         curves: `metrics.al_curve`: columns policy, turn, al, low, high.
+        confidence: of the bands, named in the title.
     """
-    ax = prepare(curves, ax, (7.5, 4.2), "Alignment level by turn, mean over cases", note)
+    bands = "" if confidence is None else f" with {confidence:.0%} band"
+    ax = prepare(curves, ax, (7.5, 4.2), f"Alignment level by turn, mean over cases{bands}", note)
     last = curves.loc[curves.groupby("policy")["turn"].idxmax()].sort_values("al", ascending=False)
     styles = policy_styles(curves["policy"])
     for policy in last["policy"]:
@@ -193,23 +197,21 @@ def training_curves(log: pd.DataFrame, note: str | None = None) -> list[Axes]:
     return list(axes[0])
 
 
-def n_ir(table: pd.DataFrame, ax: Axes | None = None, note: str | None = None) -> Axes:
-    """N-IR of each policy with its interval, over the band in which it falls when there is no trend.
-
-    Args:
-        table: `metrics.policy_table`.
-    """
-    return estimates(table, "n_ir", "Normalised improvement rate (N-IR)", "N-IR, share of the range a turn", ax, note)
-
-
 def estimates(
-    table: pd.DataFrame, name: str, title: str, label: str, ax: Axes | None = None, note: str | None = None
-) -> Axes:
+    table: pd.DataFrame, name: str, title: str, label: str, ax: Axes | None = None, note: str | None = None,
+    confidence: float | None = None,
+) -> Axes:  # fmt: skip
     """One number of each policy with its interval, and its null band where the table has one.
+
+    Rows that are no policies of the study alone (differences, say) all look alike.
 
     Args:
         table: `metrics.policy_table`: policy, <name>, <name>_low and _high, and maybe <name>_null_low and _high.
+        confidence: of the intervals and bands, named in the label.
     """
+    if confidence is not None:
+        label = f"{label}, {confidence:.0%} interval"
+    between = any(" - " in row for row in table["policy"])
     ax = prepare(table, ax, (7, 1.3 + 0.45 * len(table)), title, note)
     ax.use_sticky_edges = False  # a band at the edge keeps its margin
     banded = f"{name}_null_low" in table
@@ -217,7 +219,7 @@ def estimates(
         low, high = table[f"{name}_null_low"].fillna(0), table[f"{name}_null_high"].fillna(0)
         ax.barh(range(len(table)), high - low, left=low, height=0.7, color="#dddddd", lw=0, label="band without trend")
     for y, (_, row) in enumerate(table.iterrows()):
-        colour, marker = policy_styles(table["policy"])[row["policy"]]
+        colour, marker = (INK, "o") if between else policy_styles(table["policy"])[row["policy"]]
         if pd.isna(row[name]):
             ax.annotate("not defined: the curve is constant", (0, y), (8, 0), textcoords="offset points", va="center",
                         fontsize=9, color=INK)  # fmt: skip
@@ -239,7 +241,8 @@ def _mean_lines(ax: Axes, turns: pd.DataFrame, names: Mapping[str, str]) -> None
         by_turn = turns.dropna(subset=column).groupby("turn")[column]
         mean = by_turn.mean()
         ax.plot(mean.index, mean, color=colour, marker=marker, markersize=5, label=name)
-        ax.fill_between(mean.index, by_turn.quantile(0.25), by_turn.quantile(0.75), color=colour, alpha=0.15, lw=0)
+        ax.fill_between(mean.index, by_turn.quantile(0.25), by_turn.quantile(0.75), color=colour, alpha=0.15, lw=0,
+                        label=f"{name}, middle half")  # fmt: skip
     ax.set_xlabel("turn")
     whole_numbers(ax)
     legend_outside(ax)

@@ -16,6 +16,7 @@ WHAT = {
     "dpo": "optimised on pairs of both, starting from `sft_preferred`",
 }
 NONE = "–"
+NBSP = "\u00a0"  # keeps an interval on one line
 
 
 def policies_table(benchmark: Mapping[str, Any]) -> str:
@@ -108,12 +109,14 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
     """A value with its interval in brackets, as far as there is one."""
     if value is None:
         return NONE
-    return f"{value:.{digits}f}" + ("" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]")
+    return f"{value:.{digits}f}" + (
+        "" if low is None or high is None else f" [{low:.{digits}f},{NBSP}{high:.{digits}f}]"
+    )
 
 
 def signed(value: float, limits: Sequence[float] | None, digits: int) -> str:
     """A difference with its sign, and its interval where there is one."""
-    ends = f" [{limits[0]:+.{digits}f}, {limits[1]:+.{digits}f}]" if limits else ""
+    ends = f" [{limits[0]:+.{digits}f},{NBSP}{limits[1]:+.{digits}f}]" if limits else ""
     return f"{value:+.{digits}f}{ends}"
 
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aloe.errors import UserError
+from aloe.findings import NBSP
 from aloe.params import ROOT
 from aloe.records import write_text
 from aloe.runs import Run
 
 README = ROOT / "README.md"
 FIGURE = "al_curves.svg"
-NBSP = "\u00a0"  # keeps an interval on one line
 _MARKERS = re.compile(r"(<!-- headline: (?P<folder>\S+) -->\n).*?(<!-- end of headline -->)", re.DOTALL)
 
 
@@ -47,7 +47,7 @@ def headline(run: Run) -> Headline:
     return Headline(
         f"{what}; preset `{metrics['preset']}`, seed {metrics['seed']}, {benchmark['n_cases']} held-out cases of "
         f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.{marks}",
-        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R², N-R²", "N-IR"),
+        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R²", "N-IR"),
         tuple(_row(name, policy) for name, policy in policies.items()),
     )
 

@@ -153,7 +153,7 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
 
 
 def _writer_calls(params: Params) -> int:
-    """Calls, in whole rounds, until both pools are saturated, at most `max_calls` for each."""
+    """Calls until both pools are saturated, at most `max_calls` for each; the round they end in is half used up."""
     personas = params.personas
     calls = 0
     for kind, usual in THRESHOLDS.items():
@@ -161,7 +161,8 @@ def _writer_calls(params: Params) -> int:
         share = max(personas.min_accept_share, 1e-9)  # 0: never, up to `max_calls`
         saturated = many * (NEW / share) ** (1 / FADING) + personas.window / 2  # noticed half a window late
         texts = max(personas.window, saturated)
-        calls += min(personas.max_calls, CALLS_PER_ROUND * math.ceil(texts / personas.batch / CALLS_PER_ROUND))
+        needed = math.ceil(texts / personas.batch + CALLS_PER_ROUND / 2)
+        calls += min(personas.max_calls, max(CALLS_PER_ROUND, needed))
     return calls
 
 

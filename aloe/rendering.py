@@ -35,6 +35,7 @@ aligned on an ordinary machine. That users have preferences, and that judges see
 of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
 does in a world that is known, and nothing about people.
 :::"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
 _OWN_FAMILY = """
 :::{admonition} Judges of their own family
@@ -217,11 +218,17 @@ def _until_it_ended(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _folded(notebook: Path) -> str:
-    """A notebook whose code is folded away, cell by cell; outputs stay in sight."""
+    """A notebook whose code is folded away, cell by cell; outputs stay in sight, but for bars that only run live.
+
+    Cells that hold nothing but parameters are left out.
+    """
     content = json.loads(notebook.read_text(encoding="utf-8"))
     content["cells"] = _until_it_ended(content["cells"])
     for cell in content["cells"]:
         if cell["cell_type"] == "code":
-            cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), "hide-input"})
+            tags = set(cell["metadata"].get("tags", []))
+            hidden = "remove-cell" if tags & {"parameters", "injected-parameters"} else "hide-input"
+            cell["metadata"]["tags"] = sorted({*tags, hidden})
+            cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
     content["metadata"].pop("widgets", None)
     return json.dumps(content)

@@ -28,3 +28,5 @@ html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+html_use_index = False  # nothing is indexed
+html_show_search_summary = False  # a page that is read from disk may not fetch others to quote from them

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import signal
@@ -153,9 +154,10 @@ def save(folder: Path, held: Sequence[dict[str, Any]], wanted: Sequence[Row], pe
     writer.writerows(held)
     write_text(folder / "training_gpu.csv", buffer.getvalue())
     missing = [row for row in wanted if not any(same(row, other, peak.get("device")) for other in held)]
-    command = " ".join(["python tests/bench/training_gpu.py", *(word for word in sys.argv[1:] if "/" not in word)])
+    words = [word for before, word in itertools.pairwise(sys.argv) if {before, word}.isdisjoint(("--out", "--models"))]
+    command = " ".join(["python tests/bench/training_gpu.py", *words])
     lines = [
-        f"Random Llamas, vocabulary 128,256, bfloat16, LoRA of rank 64 on all linear layers. `{command}`",
+        f"Random Llamas (bfloat16, vocabulary 128,256; toy: 2,048), LoRA of rank 64 on all linear layers. `{command}`",
         "",
         "SFT on dialogues as long as the study's, packed, every token learned; DPO with its reference's pass, on pairs "
         "as long as the study's. Utilisation: FLOPs that the model needs (4N and attention a token with LoRA, 6N in "
@@ -173,7 +175,7 @@ def save(folder: Path, held: Sequence[dict[str, Any]], wanted: Sequence[Row], pe
 
 def line(row: dict[str, Any], held: Sequence[dict[str, Any]] = ()) -> str:
     """One row of the table."""
-    start = f"| {row['size']} | {row['task']} | {row['length'] or 'as it is'} | {row['arm']} | "
+    start = f"| {row['size']} | {row['task']} | {int(row['length']) or 'as it is'} | {row['arm']} | "
     if row["outcome"] != "ok":
         return f"{start}{row['outcome']} | | | | | |"
     task = ("device", "size", "task", "length")

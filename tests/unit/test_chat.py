@@ -208,6 +208,14 @@ def test_results_come_in_the_order_of_the_jobs_and_slots_are_kept(run, opened):
     assert server.most == 3
 
 
+def test_a_bar_ends_full_however_fast_the_answers_come(run, opened, capsys):
+    chat = opened(run, Server())
+    ask(chat, "Hello?")
+    for _ in range(5):  # from the journal, sooner than anybody looks
+        ask(chat, "Hello?")
+        assert "100%" in capsys.readouterr().err
+
+
 def test_no_jobs_have_no_results(run, opened):
     assert opened(run, Server()).run([], "nothing") == []
 

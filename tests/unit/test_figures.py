@@ -69,7 +69,7 @@ DRAWN = {
     "persona_map": lambda **how: figures.persona_map(POINTS, **how),
     "length_by_turn": lambda **how: figures.length_by_turn(tidy.turn_table([tree()]), **how),
     "reveal_curve": lambda **how: figures.reveal_curve(tidy.turn_table([tree()]), **how),
-    "n_ir": lambda **how: figures.n_ir(table(), **how),
+    "n_ir": lambda **how: figures.estimates(table(), "n_ir", "N-IR", "share of the range a turn", **how),
     "dialogue_tree": lambda **how: tree_figure.dialogue_tree(tree(), n_turns=5, **how),
 }
 
@@ -102,7 +102,7 @@ def test_a_figure_is_drawn_on_the_axes_it_is_given_and_without_a_note_unless_ask
     lambda: figures.similarity_histogram(growth().iloc[2:3], {}),
     lambda: figures.persona_map(POINTS.iloc[:0]),
     lambda: figures.length_by_turn(tidy.turn_table([tree()]).iloc[:0]),
-    lambda: figures.n_ir(table().iloc[:0]),
+    lambda: figures.estimates(table().iloc[:0], "n_ir", "N-IR", "share of the range a turn"),
     lambda: figures.training_curves(log().iloc[:0]),
     lambda: tree_figure.dialogue_tree(tree(0)),
 ])  # fmt: skip
@@ -145,7 +145,15 @@ def test_a_heat_map_takes_one_policy_and_says_where_a_level_is_missing():
 
 
 def test_a_policy_without_n_ir_says_so():
-    assert words(figures.n_ir(table())).count("not defined") == 1
+    assert words(figures.estimates(table(), "n_ir", "N-IR", "a turn")).count("not defined") == 1
+
+
+def test_differences_look_alike_and_the_level_of_intervals_is_said():
+    compared = pd.DataFrame({"policy": ["dpo - base", "told - dpo"], "ir": [0.1, 0.2], "ir_low": [0.0, 0.1],
+                             "ir_high": [0.2, 0.3]})  # fmt: skip
+    ax = figures.estimates(compared, "ir", "IR", "levels a turn", confidence=0.9)
+    assert ax.get_xlabel() == "levels a turn, 90% interval"
+    assert {line.get_color() for line in ax.get_lines()} == {figure_style.INK}
 
 
 def test_training_curves_have_a_panel_for_each_measure_in_the_log():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aloe.findings import differences_table, growth, manner_sentence, novelty_sentence, policies_table, verdict
+from aloe.findings import NBSP, differences_table, growth, manner_sentence, novelty_sentence, policies_table, verdict
 
 
 def dimension(low, high, beyond_low=None, beyond_high=None):
@@ -22,7 +22,7 @@ BENCHMARK = {
 
 
 def test_a_line_says_what_a_policy_is_and_what_is_shown_of_it():
-    base, dpo, mine = policies_table(BENCHMARK).splitlines()[2:]
+    base, dpo, mine = policies_table(BENCHMARK).replace(NBSP, " ").splitlines()[2:]
     assert base == "| `base` | the model before training | 0.01 [-0.02, 0.04] | 1 of 2: play | – |"
     assert dpo.endswith("| 0.30 [0.20, 0.40] | 1 of 2: play; against in length | 1 of 2: play; against in length |")
     assert mine == "| `mine` | a policy of this preset | – | – | – |"
@@ -38,7 +38,7 @@ def test_facts_and_manner_are_shown_only_where_the_interval_says_so():
 
 
 def test_paired_differences_have_their_sign_and_a_word():
-    assert differences_table(BENCHMARK).splitlines()[2] == (
+    assert differences_table(BENCHMARK).replace(NBSP, " ").splitlines()[2] == (
         "| `dpo` − `base` | +0.88 [+0.50, +1.25] | +0.010 [-0.010, +0.030] | higher |"
     )
     assert differences_table({"policies": {}}) == ""

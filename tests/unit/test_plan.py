@@ -37,11 +37,12 @@ def test_the_writer_is_asked_in_rounds_until_both_pools_are_saturated():
     def calls(**personas):
         return make_plan(with_sizes("sandbox", personas=personas)).roles[0].calls
 
-    # Until three texts in ten are new: 160 x (0.62 / 0.3) ** (1 / 0.36) + 100 = 1,303 of each kind, 20 a call: 9 rounds
-    # of 8.
-    assert calls() == 72 + 72
-    assert calls(min_accept_share=1.0) == 16 + 16  # one window of 200
-    assert calls(threshold_profiles=0.7, threshold_personalities=0.65) == 16 + 16
+    # Until three texts in ten are new: 160 x (0.62 / 0.3) ** (1 / 0.36) + 100 = 1,303 of each kind, 20 a call: 66 calls
+    # and half a round of 8.
+    assert calls() == 70 + 70
+    assert calls(min_accept_share=1.0) == 14 + 14  # one window of 200
+    assert calls(threshold_profiles=0.7, threshold_personalities=0.65) == 14 + 14
+    assert calls(window=20, min_accept_share=1.0) == 8 + 8  # 52 texts, but a round is the least
     assert calls(max_calls=10) == 20
 
 

@@ -10,6 +10,7 @@ from aloe import headline, rendering
 from aloe.errors import UserError
 from aloe.headline import markdown_table, publish, text_table
 from aloe.params import load_params
+from aloe.report.mathml import mathml
 from aloe.runs import Run
 from aloe.stages import STAGES
 
@@ -31,10 +32,14 @@ def execute_all(run: Run) -> None:
         nbformat.v4.new_output("stream", name="stderr", text="100%|#####| progress"),
         nbformat.v4.new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "1"}),
         nbformat.v4.new_output("stream", name="stdout", text="<script>alert(1)</script>"),
+        nbformat.v4.new_output(
+            "display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Batches: 0%"}
+        ),
     ]
     for stage in STAGES:
         cells = [nbformat.v4.new_markdown_cell(f"# {stage.name}\n\nThe slope $\\beta = \\frac{{a}}{{b}}$."),
                  nbformat.v4.new_markdown_cell("$$\\sum_{k=1}^{K} k$$"),
+                 nbformat.v4.new_code_cell("preset = 'smoke'", metadata={"tags": ["injected-parameters"]}),
                  nbformat.v4.new_code_cell("x = 1", outputs=outputs)]  # fmt: skip
         run.notebooks.mkdir(parents=True, exist_ok=True)
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
@@ -54,7 +59,9 @@ def test_the_report_is_built_without_warnings_and_asks_no_network(run):
     page = (run.report / "notebooks" / "07_aloe_analysis.html").read_text()
     assert "<math" in page
     assert "progress" not in page
-    assert "Show the code" in page
+    assert page.count("Show the code") == 1  # not for the cell of parameters
+    assert "Batches" not in page
+    assert not (run.report / "genindex.html").exists()
     assert "<script>alert" not in page
     assert (run.report / "searchindex.js").is_file()
     for html in run.report.rglob("*.html"):
@@ -63,6 +70,12 @@ def test_the_report_is_built_without_warnings_and_asks_no_network(run):
         assert not [address for address in loaded if re.match(r"(https?:)?//", address)], html
     for style in run.report.rglob("*.css"):
         assert not re.search(r"url\([\"']?(https?:)?//|@import\s+[\"']?http", style.read_text()), style
+
+
+@pytest.mark.parametrize("formula, spaced", [(r"\log p", True), (r"\ln 2", True), (r"\log \sigma", True),
+                                             (r"\log (p)", False), (r"p + 2", False)])  # fmt: skip
+def test_the_name_of_a_function_is_set_apart_from_what_it_is_of(formula, spaced):
+    assert ("<mspace" in mathml(formula)) is spaced
 
 
 def test_the_front_page_says_where_judges_are_of_the_responders_family(run, tmp_path):
