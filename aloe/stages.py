@@ -21,8 +21,8 @@ from aloe.runs import Run
 NOTEBOOKS = ROOT / "notebooks"
 # Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
 PLUMBING = frozenset(
-    "clients contradictions errors families figure_style figures folders journal locks pace params prices provenance"
-    " runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log".split()
+    "clients contradictions errors families figure_style figures findings folders journal locks pace params prices"
+    " provenance runs show spending strict_yaml tables talk tree_figure calibration_figure quiet training_log".split()
 )
 
 
@@ -108,7 +108,8 @@ def recipe(stage: Stage, run: Run) -> dict[str, str]:
     """
     parts = {"code": _sha(json.dumps(code_cells(stage.notebook)))}
     parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
-    skipped = PLUMBING - ({"figures", "figure_style"} if stage.name == STAGES[-1].name else set())
+    shown = {"figures", "figure_style", "findings", "tables"}  # the analysis is quickly done again
+    skipped = PLUMBING - (shown if stage.name == STAGES[-1].name else set())
     for name in sorted(imported_modules(code_cells(stage.notebook), simulated=run.params.simulated)):
         if name.removeprefix("aloe.") not in skipped:
             parts[name] = _source_hash(_module_path(name))
