@@ -28,7 +28,7 @@ def policies_table(benchmark: Mapping[str, Any]) -> str:
         rows.append((f"`{policy}`", _what(benchmark, policy), facts, _manner(benchmark, policy, ""),
                      _manner(benchmark, policy, "beyond_")))  # fmt: skip
     titles = ("policy", "what it is", "facts taken up again, above chance", "manner follows the user in",
-              "of these beyond `base`")  # fmt: skip
+              "further than `base` in")  # fmt: skip
     return table(titles, rows)
 
 

@@ -31,6 +31,8 @@ PLUMBING = frozenset(
 ONLY_IN = {
     "figures": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
+    "findings": {"07_aloe_analysis"},
+    "tables": {"07_aloe_analysis"},
     "recipes": {"04_sft", "05_dpo"},
 }
 
