@@ -16,6 +16,7 @@ from aloe.policies import OWN
 from aloe.prices import usd
 from aloe.prompts import prompt_file
 from aloe.room import model_size, training_bytes
+from aloe.saturation import writer_calls
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
 # Lengths in characters, from the tokens of the sandbox's dialogues; a reply is held to three sentences.
@@ -24,12 +25,6 @@ REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a po
 # The inducer's notes grow turn by turn, until they hold this share of the persona: users do not tell everything.
 NOTES, NOTES_PER_TURN, NOTED = 50, 36, 0.55
 TAGS = 20  # around each message of a conversation that stands inside a prompt
-# A text is the less often new, the more there are: of those that the sandbox writes after `n` others, a share of about
-# NEW * (n / MANY) ** -FADING is kept. Under a higher threshold it takes longer to fall: `MANY` is for these ones.
-NEW, MANY, FADING = 0.62, 160.0, 0.36
-THRESHOLDS = {"profiles": 0.8, "personalities": 0.74}
-LONGER = 50.0  # the logarithm of `MANY` rises by so much per unit of the threshold: roughly, and only near those
-CALLS_PER_ROUND = 8  # as in `personas`, which is not imported: it needs the embedder's libraries
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
 CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
@@ -113,7 +108,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
     reply = min(REPLY, bench.max_new_tokens * CHARACTERS_PER_TOKEN)
-    writing = _writer_calls(params)
+    writing = writer_calls(params.personas)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
@@ -150,20 +145,6 @@ def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, floa
     completion = round(sum(n * characters for n, _, characters in asked) / CHARACTERS_PER_TOKEN)
     price = usd(params.endpoints[role.endpoint].base_url, role.model, prompt, completion)
     return RolePlan(name, role.model, calls, prompt, completion, price, role.endpoint)
-
-
-def _writer_calls(params: Params) -> int:
-    """Calls until both pools are saturated, at most `max_calls` for each; the round they end in is half used up."""
-    personas = params.personas
-    calls = 0
-    for kind, usual in THRESHOLDS.items():
-        many = MANY * math.exp(LONGER * (getattr(personas, f"threshold_{kind}") - usual))
-        share = max(personas.min_accept_share, 1e-9)  # 0: never, up to `max_calls`
-        saturated = many * (NEW / share) ** (1 / FADING) + personas.window / 2  # noticed half a window late
-        texts = max(personas.window, saturated)
-        needed = math.ceil(texts / personas.batch + CALLS_PER_ROUND / 2)
-        calls += min(personas.max_calls, max(CALLS_PER_ROUND, needed))
-    return calls
 
 
 def _asking_hours(params: Params, roles: Sequence[RolePlan]) -> float:

@@ -22,7 +22,7 @@ JUDGE = "{endpoint: simulated, model: simulated, temperature: 0.0, max_tokens: 1
 WIDE = f"""
 extends: smoke
 roles: {{alignment_judge: [{JUDGE}, {JUDGE.replace("model: simulated", "model: second")}]}}
-personas: {{window: 60, min_accept_share: 0.7, max_calls: 24, n_profiles: 30, n_personalities: 30, dev_profiles: 8}}
+personas: {{batch: 12, shots: 3, max_calls: 5, n_profiles: 30, n_personalities: 30, dev_profiles: 8}}
 trees: {{n_trees: 16, n_dev_trees: 4, n_turns: 3, branch: preferred}}
 benchmark: {{n_profiles: 4, n_personalities: 3, n_turns: 2, policies: [base, told]}}
 """

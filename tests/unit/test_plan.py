@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from aloe import personas, plan
 from aloe.params import ROOT, Mix, load_params, presets
 from aloe.plan import describe, make_plan
 from aloe.room import model_size
@@ -31,23 +30,6 @@ def test_calls_per_role_follow_from_turns_trees_cases_and_policies():
     assert calls["preference_judge"] == 40
     assert calls["user"] == 20 + 54
     assert calls["alignment_judge"] == 60
-
-
-def test_the_writer_is_asked_in_rounds_until_both_pools_are_saturated():
-    def calls(**personas):
-        return make_plan(with_sizes("sandbox", personas=personas)).roles[0].calls
-
-    # Until three texts in ten are new: 160 x (0.62 / 0.3) ** (1 / 0.36) + 100 = 1,303 of each kind, 20 a call: 66 calls
-    # and half a round of 8.
-    assert calls() == 70 + 70
-    assert calls(min_accept_share=1.0) == 14 + 14  # one window of 200
-    assert calls(threshold_profiles=0.7, threshold_personalities=0.65) == 14 + 14
-    assert calls(window=20, min_accept_share=1.0) == 8 + 8  # 52 texts, but a round is the least
-    assert calls(max_calls=10) == 20
-
-
-def test_the_writer_is_planned_in_the_rounds_in_which_it_is_asked():
-    assert plan.CALLS_PER_ROUND == personas.CALLS_PER_ROUND
 
 
 def test_the_plan_of_the_published_run_is_within_a_fifth_of_what_it_used():
