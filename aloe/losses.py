@@ -9,7 +9,7 @@ measured.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import Trainable
+from aloe.checkpoints import Trainable, as_in_training
 from aloe.examples import dpo_row
 from aloe.params import Dpo
 from aloe.records import PreferencePair
@@ -55,13 +55,14 @@ def loss_trainer(
     else:
         kind, config = _reference_free(dpo, longest, given)
         held, count = Dataset.from_list([_text_row(policy.tokenizer, pair) for pair in pairs]), len(pairs)
-    trainer = kind(
-        policy.model,
-        args=config,
-        train_dataset=held,
-        processing_class=policy.tokenizer,
-        peft_config=policy.adapter,
-    )
+    with as_in_training(policy.model, config):
+        trainer = kind(
+            policy.model,
+            args=config,
+            train_dataset=held,
+            processing_class=policy.tokenizer,
+            peft_config=policy.adapter,
+        )
     held, special = trainer.train_dataset, set(policy.tokenizer.all_special_ids)
     assert len(held) == count, "a pair was lost on its way to the trainer"
     columns = ("completion_ids",) if dpo.loss == "kto" else ("chosen_input_ids", "rejected_input_ids")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import Trainable, computes_bfloat16, has_cuda
+from aloe.checkpoints import Trainable, as_in_training, computes_bfloat16, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_ids, pair_lengths
 from aloe.losses import OF_DPO_TRAINER, WITH_REFERENCE, loss_trainer
@@ -26,7 +26,7 @@ from aloe.watching import watch
 if TYPE_CHECKING:
     from trl import DPOTrainer, SFTTrainer
 
-LARGE = 200_000_000  # parameters from which activations are recomputed in the backward pass, to save memory
+LARGE = 50_000_000  # parameters above which memory is saved: activations recomputed, DPO's loss in pieces
 LOGGED = 100  # rows of a training's table, about
 
 
@@ -114,7 +114,7 @@ def dpo_trainer(
         precompute_ref_log_probs=True,
     )
     batches = sum(-(-len(pairs) // dpo.batch_size) for pairs in (train, dev))
-    with _counting(policy.model, batches, f"{name}: reference"):
+    with _counting(policy.model, batches, f"{name}: reference"), as_in_training(policy.model, config):
         trainer = DPOTrainer(
             policy.model,
             args=config,
@@ -124,6 +124,10 @@ def dpo_trainer(
             peft_config=policy.adapter,
             callbacks=[progress(name), watch("dpo", dpo.beta)],
         )
+    if policy.backend == "transformers" and policy.model.num_parameters() > LARGE:
+        # The logits of a batch never stand in memory as a whole. TRL does that itself, without that package, which its
+        # constructor asks for all the same.
+        trainer.use_liger_kernel = True
     _drop_printer(trainer)
     special = set(policy.tokenizer.all_special_ids)
     for held, pairs in ((trainer.train_dataset, train), (trainer.eval_dataset, dev)):

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import random
+import shutil
 
 import pandas as pd
 import pytest
@@ -206,6 +207,33 @@ def test_the_reference_of_dpo_is_computed_once_from_whole_replies(make_run, poli
                 log_probs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
             expected = sum(float(log_probs[i - 1, ids[i]]) for i in range(len(start), len(ids)))
             assert float(side[row]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_before_the_first_step_the_policy_is_its_own_reference_to_the_last_bit(make_run, dtype):
+    run = make_run(dtype=dtype)
+    training.train_sft(run, "preferred")
+    training.train_dpo(run)
+    log = pd.read_csv(run.training_log("dpo"))
+    first = log[log["split"] == "train"].iloc[0]
+    assert first["rewards/margins"] == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_large_policy_learns_the_same_with_a_loss_in_pieces_and_recomputed_activations(make_run, method, monkeypatch):
+    small = make_run("small", method=method, dpo={"sft_weight": 0.5})
+    training.train_sft(small, "preferred")
+    large = make_run("large", method=method, dpo={"sft_weight": 0.5})
+    shutil.copytree(small.model("sft_preferred"), large.model("sft_preferred"))
+    kept = training.train_dpo(small)
+    monkeypatch.setattr(trainers, "LARGE", 0)
+    pieces = []
+    whole = trainers.dpo_trainer
+    monkeypatch.setattr(trainers, "dpo_trainer", lambda *given: pieces.append(whole(*given)) or pieces[0])
+    found = training.train_dpo(large)
+    assert (pieces[0].use_liger_kernel, pieces[0].args.gradient_checkpointing) == (True, True)
+    for name in ("train_loss", "margin", "chosen_after", "rejected_after"):
+        assert found[name] == pytest.approx(kept[name], rel=1e-3), name
 
 
 def test_dpo_learns_what_held_out_pairs_prefer(make_run):
