@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "adapter"
-_CONFIG = "adapter_config.json"
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _BESIDE = "../../"  # from the adapter of one policy to the folder of another one
 
 
@@ -50,21 +50,31 @@ def chain(policy: Path) -> list[Path]:
     return [*(chain(own / belongs_on) if belongs_on.startswith(_BESIDE) else []), own]
 
 
-def save_joined(model: Any, adapters: Sequence[Path], belongs_on: str, folder: Path) -> None:
+def save_joined(adapters: Sequence[Path], belongs_on: str, folder: Path) -> None:
     """Write one adapter that does on the base model what `adapters` do one after the other; their ranks add up.
 
+    The change of a weight is the sum of its adapters' `scale * B @ A`, so A is stacked and B is set side by side.
+    (PEFT's own `add_weighted_adapter` needs a loaded model for it, and rounds the result to that model's precision.)
+
     Args:
-        model: any model of the architecture, which is changed: only the shapes of its weights matter.
-        adapters: what `chain` gives.
+        adapters: what `chain` gives; of one kind, without patterns of ranks.
         belongs_on: the base model, as the adapter's file is to call it.
         folder: where to.
     """
-    from peft import PeftModel
+    import torch
+    from safetensors.torch import load_file, save_file
 
-    names = ["default"] if len(adapters) == 1 else [f"part{number}" for number in range(len(adapters))]
-    held = PeftModel.from_pretrained(model, str(adapters[0]), adapter_name=names[0])
-    for name, path in zip(names[1:], adapters[1:], strict=True):
-        held.load_adapter(str(path), name)
-    if len(names) > 1:
-        held.add_weighted_adapter(names, [1.0] * len(names), "default", combination_type="cat")
-    save_adapter(held, belongs_on, folder)
+    parts: dict[str, list[torch.Tensor]] = {}
+    rank, settings = 0, {}
+    for path in adapters:
+        settings = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
+        assert not any(settings[key] for key in ("use_rslora", "rank_pattern", "alpha_pattern"))
+        rank += settings["r"]
+        for name, weight in load_file(path / _WEIGHTS).items():
+            scale = settings["lora_alpha"] / settings["r"] if ".lora_A." in name else 1.0
+            parts.setdefault(name, []).append(weight * scale)
+    joined = {name: torch.cat(own, dim=0 if ".lora_A." in name else 1) for name, own in parts.items()}
+    settings |= {"r": rank, "lora_alpha": rank, "base_model_name_or_path": belongs_on}
+    folder.mkdir()
+    save_file(joined, folder / _WEIGHTS, metadata={"format": "pt"})
+    (folder / _CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")

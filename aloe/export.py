@@ -82,7 +82,7 @@ def _write_weights(run: Run, policy: str, folder: Path) -> str:
     tokenizer.save_pretrained(folder)
     chain = adapters.chain(run.model(policy))
     if chain:
-        adapters.save_joined(model, chain, base_name(params.base_model), folder / adapters.FOLDER)
+        adapters.save_joined(chain, base_name(params.base_model), folder / adapters.FOLDER)
     return dtype
 
 

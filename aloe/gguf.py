@@ -46,9 +46,9 @@ def write_gguf(model: Path, kind: str, folder: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "aloe.gguf", str(model), kind, place]
-        done = subprocess.run(
-            command, cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-        )
+        found = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": found}
+        done = subprocess.run(command, cwd=place, env=environment, stderr=subprocess.PIPE, text=True)
         made = sorted(Path(place).rglob("*.gguf"))  # where below it they stand differs between versions of Unsloth
         if done.returncode or not made:
             reason = (done.stderr.strip().splitlines() or ["it wrote no file"])[-1]

@@ -74,6 +74,9 @@ def _explained(repo: str, endpoint: str, token: str) -> Iterator[None]:
         what = {401: f"does not know the token in {TOKEN}", 403: f"does not let the token in {TOKEN} write to {repo}"}
         raise UserError(f"{endpoint} {what.get(status, f'could not take {repo}')} ({status}: {said[:300]}). What was "
                         f"exported is kept.") from None  # fmt: skip
+    except ValueError as error:  # what the client itself, or the hub by it, has against a model card or its name
+        said = " ".join(str(error).replace(token, "...").split())[:300]
+        raise UserError(f"{endpoint} could not take {repo} ({said}). What was exported is kept.") from None
     except HTTPError as error:
         said = str(error).replace(token, "...")[:300] or type(error).__name__
         raise UserError(f"{endpoint} cannot be reached ({said}). What was exported is kept.") from None

@@ -61,18 +61,18 @@ def story(names: Sequence[str], training: Mapping[str, Any], base_model: str) ->
 
 def settings_table(names: Sequence[str], training: Mapping[str, Any]) -> str:
     """A table: what each training ran with, a column each."""
-    columns = []
+    columns, losses = [], []
     for name in names:
         own, settings = training[name], dict(training[name]["settings"])
         settings.pop("departures")
         if "mix" in settings:
             mix = settings.pop("mix")
             settings["general conversations mixed in"] = f"{mix['share']:.0%} of the sequences" if mix else "none"
-        ends = [interval(own[key], None, None, 3) for key in ("loss_before", "loss_after")]
-        columns.append({**settings, "steps": own["steps"], _LOSSES: " → ".join(ends)})
+        columns.append({**settings, "steps": own["steps"]})
+        losses.append(" → ".join(interval(own[key], None, None, 3) for key in ("loss_before", "loss_after")))
     keys = list(dict.fromkeys(key for column in columns for key in column))
     rows = [[key.replace("_", " "), *(_value(column.get(key)) for column in columns)] for key in keys]
-    return table(["setting", *(f"`{name}`" for name in names)], rows)
+    return table(["setting", *(f"`{name}`" for name in names)], [*rows, [_LOSSES, *losses]])
 
 
 def _value(value: Any) -> str:
@@ -80,7 +80,7 @@ def _value(value: Any) -> str:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else literal(str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def recipe(names: Sequence[str], training: Mapping[str, Any], preset: str) -> str:
