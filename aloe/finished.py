@@ -55,5 +55,7 @@ def finished(run: Run, policy: str) -> Finished:
     ):
         if found != noted:
             raise UserError(f"{path} is not what the last stages of the run were made from or wrote; {again}.")
-    record = next(records[stage.name] for stage in STAGES if own in records[stage.name]["outputs"])
-    return Finished(metrics, manifest, record, digest)
+    # The study's own policies are noted as folders, those of arms file by file.
+    trained = (records[stage.name] for stage in STAGES
+               if any(f"{name}/".startswith(f"{own}/") for name in records[stage.name]["outputs"]))  # fmt: skip
+    return Finished(metrics, manifest, next(trained), digest)

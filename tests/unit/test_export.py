@@ -169,14 +169,28 @@ def test_a_text_is_literal_whatever_is_in_it():
     assert literal("a\u202eb\ud800\tc\n") == "a\ufffdb\ufffd c"
 
 
-def test_a_card_that_was_edited_is_kept_until_the_run_is_another_one(run):
+def test_a_card_that_was_edited_is_sent_as_it_is_and_never_overwritten(run):
     folder = export_policy(run, "dpo")
     (folder / "README.md").write_text("by hand")
     assert exported(run, "dpo") == folder
     assert (folder / "README.md").read_text() == "by hand"
     run.update_metrics({"cost": {"calls": 1}})
+    for again in (export_policy, exported):
+        with pytest.raises(UserError, match=r"README\.md was edited"):
+            again(run, "dpo")
+    assert (folder / "README.md").read_text() == "by hand"
+    (folder / "README.md").unlink()
     exported(run, "dpo")
     assert "## Limits" in (folder / "README.md").read_text()
+
+
+def test_the_training_of_an_arm_is_found_although_its_files_are_noted_one_by_one(run):
+    manifest = run.read_manifest()
+    noted = manifest["stages"]["05_dpo"]["outputs"]
+    noted["models/dpo/config.json"] = noted.pop("models/dpo")
+    noted["models/dpo_small/config.json"] = ""
+    run.manifest.write_text(json.dumps(manifest))
+    assert finished(run, "dpo").record == manifest["stages"]["05_dpo"]
 
 
 def test_another_policy_stands_beside_it_with_its_own_adapter(run, base):
