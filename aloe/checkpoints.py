@@ -10,11 +10,11 @@ import gc
 import importlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from aloe.adapters import FOLDER, onto, save_adapter
 from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.params import ROOT, Training
@@ -180,12 +180,16 @@ def training_dtype(params: Training) -> "torch.dtype":
 
 
 def save_policy(model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path) -> None:
-    """Write a trained model (an adapter merged into the weights of `source`) and its tokenizer, all or nothing."""
+    """Write a trained model and its tokenizer, all or nothing: an adapter by itself, in a folder within, and merged
+    into the weights of `source`.
+    """
     from peft import PeftModel
 
     with quiet(), whole_folder(path) as folder:
         if isinstance(model, PeftModel):
-            model = _merged_from_disk(model, source, params) if params.load_in_4bit else model.merge_and_unload()
+            adapter = folder / FOLDER
+            save_adapter(model, onto(source, path, params.base_model), adapter)
+            model = _merged_from_disk(adapter, source, params) if params.load_in_4bit else model.merge_and_unload()
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -229,14 +233,12 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
+def _merged_from_disk(adapter: Path, source: str, params: Training) -> Any:
     """The adapter merged into the 16-bit weights: into the four-bit ones it would be rounded away."""
     from peft import PeftModel
 
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
-        return PeftModel.from_pretrained(whole, folder).merge_and_unload()
+    whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
+    return PeftModel.from_pretrained(whole, str(adapter)).merge_and_unload()
 
 
 def _load_with_unsloth(source: str, params: Training, seed: int) -> Trainable:
