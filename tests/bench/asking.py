@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import csv
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -22,7 +23,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import openai
 
@@ -118,7 +119,7 @@ def with_chat(arm: str, url: str, in_flight: int, folder: Path) -> Timed:
 
         def ask(some: Sequence[str]) -> None:
             asked = [[Message("system", SYSTEM), Message("user", text)] for text in some]
-            chat.run([lambda m=messages: chat.ask("plain_responder", m) for messages in asked], arm)
+            chat.run([functools.partial(chat.ask, "plain_responder", messages) for messages in asked], arm)
 
         ask(["Hello."])
         begun, cpu = time.perf_counter(), time.process_time()
@@ -136,7 +137,7 @@ async def with_bare_client(url: str, in_flight: int) -> Timed:
     calls = 0
 
     async def ask(text: str) -> None:
-        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
+        messages: Any = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
         answer = await client.chat.completions.create(
             model=role.model, messages=messages, temperature=role.temperature, max_tokens=role.max_tokens, seed=0
         )

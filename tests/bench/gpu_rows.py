@@ -14,7 +14,7 @@ import statistics
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import study_lengths
 from watch import Watch, clock
@@ -27,7 +27,7 @@ from aloe.quiet import quiet
 from aloe.runs import Run
 from aloe.trainers import dpo_trainer, sft_trainer
 
-ARMS = {  # by name: backend, method, four bits
+ARMS: dict[str, tuple[str, Literal["full", "lora"], bool]] = {  # by name: backend, method, four bits
     "plain TRL, LoRA": ("trl", "lora", False),
     "Unsloth, LoRA": ("unsloth", "lora", False),
     "Unsloth, 4-bit LoRA": ("unsloth", "lora", True),

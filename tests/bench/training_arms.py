@@ -14,7 +14,7 @@ import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memory import some_personas
 
@@ -80,7 +80,7 @@ def sft(what: Row, train: Sequence[DialogueTree], dev: Sequence[DialogueTree], f
     with quiet():
         trainer = sft_trainer(run, "bench", policy, rows)
         trainer.train_dataset = Dataset.from_list([row._asdict() for row in rows])  # in this order
-        took = run_trainer(trainer)
+        took = run_trainer(run, "bench", trainer)
         held_out = sft_tokens(policy.tokenizer, prefixes(SFT_ARMS[1], dev), params.training.max_length)
         loss = held_out_loss(trainer, sorted(held_out, key=lambda row: len(row.input_ids)), "held out")
     assert took["steps"] == len(steps)
@@ -146,7 +146,7 @@ def dpo(what: Row, train: Sequence[DialogueTree], dev: Sequence[DialogueTree], f
             trainer = dpo_trainer(run, policy, pairs, dpo_pairs(dev)[:1])
         else:
             trainer = by_default(run, policy, pairs, longest, source if what["arm"] == DPO_ARMS[1] else None)
-        took = run_trainer(trainer)
+        took = run_trainer(run, "bench", trainer)
         seconds = time.monotonic() - started
     return {
         "steps": took["steps"], "tokens": took["tokens"], "seconds": seconds, "loss": took["train_loss"],
@@ -181,6 +181,6 @@ def by_default(run: Run, policy: Trainable, pairs: Sequence[PreferencePair], lon
 def changed(params: Params, folder: Path, stage: str, **changes: Any) -> Run:
     """The sandbox preset with changes to one training; DPO with an adapter, and both by the plain backend."""
     section = dataclasses.replace(getattr(params.training, stage), **changes)
-    method = "full" if stage == "sft" else "lora"
+    method: Literal["full", "lora"] = "full" if stage == "sft" else "lora"
     training = dataclasses.replace(params.training, backend="transformers", method=method, **{stage: section})
     return Run("bench", dataclasses.replace(params, training=training), folder / "run")
