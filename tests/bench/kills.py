@@ -6,6 +6,7 @@ moments. Each needs the same `trees.jsonl`, and the server's count says what was
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -46,7 +47,7 @@ def main() -> int:
     lines = [f"{options.trees} trees of 10 turns over loopback, {options.latency:g} s per answer.", ""]
     lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     runs: list[tuple[int, str]] = []
-    n_kills, seconds = 0, 0.0
+    n_kills = 0
     with tempfile.TemporaryDirectory(prefix="aloe-bench-") as folder:
         for number, width in enumerate((*WIDTHS, WIDTHS[0])):
             place = Path(folder, str(number))
@@ -62,18 +63,15 @@ def main() -> int:
                     str(width),
                 ]
                 if number == len(WIDTHS):
-                    n_kills = killed(command, url, options.kills, seconds, random.Random(options.seed))
-                begun = time.monotonic()
+                    n_kills = killed(command, url, options.kills, runs[0][0], random.Random(options.seed))
                 subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-                if not number:
-                    seconds = time.monotonic() - begun
                 answered = calls(url, "answered")
             runs.append((answered, hashlib.sha256((place / "trees" / "trees.jsonl").read_bytes()).hexdigest()))
             lines.append(f"| {'killed' if n_kills else 'undisturbed'} | {width} | {n_kills} | {answered:,} "
                          f"| {answered - runs[0][0]:+,} | {runs[-1][1][:12]} |")  # fmt: skip
             print(lines[-1], file=sys.stderr)
     extra, most = runs[-1][0] - runs[0][0], min(ALLOWED * runs[0][0], WIDTHS[0] * n_kills)
-    fine = n_kills > 0 and len({digest for _, digest in runs}) == 1 and extra <= most
+    fine = n_kills == options.kills and len({digest for _, digest in runs}) == 1 and extra <= most
     lines += [
         "",
         f"Same trees in every run, and at most {most:.0f} calls answered in vain: {'yes' if fine else '**no**'}.",
@@ -84,14 +82,15 @@ def main() -> int:
     return 0 if fine else 1
 
 
-def killed(command: list[str], url: str, n: int, seconds: float, rng: random.Random) -> int:
+def killed(command: list[str], url: str, n: int, total: int, rng: random.Random) -> int:
     """Start a command `n` times and kill it: one time in four while it is starting, else while it is asking.
 
     Args:
         command: what to run; it goes on where it was killed.
         url: of the server that it asks.
         n: how often.
-        seconds: what an undisturbed run takes; a kill comes at most 1.5 such shares of `n` after the first call.
+        total: calls of an undisturbed run; a kill comes at most a share of `n` of them after the start, so that there
+            is something left to kill the last time.
         rng: draws the moments.
 
     Returns: how many were killed; those missing had ended before.
@@ -99,16 +98,14 @@ def killed(command: list[str], url: str, n: int, seconds: float, rng: random.Ran
     count = 0
     for _ in range(n):
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-            wait = rng.uniform(0, 1.5 * seconds / n)
             if rng.random() < 0.25:
-                wait = rng.uniform(0, 3)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(rng.uniform(0, 3))
             else:
-                before = calls(url, "received")
-                while process.poll() is None and calls(url, "received") == before:
-                    time.sleep(0.05)
-            try:
-                process.wait(wait)
-            except subprocess.TimeoutExpired:
+                enough = calls(url, "received") + 1 + rng.uniform(0, total / n - 2)
+                while process.poll() is None and calls(url, "received") < enough:
+                    time.sleep(0.01)
+            if process.poll() is None:
                 process.kill()
                 count += 1
     return count
