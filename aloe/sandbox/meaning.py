@@ -77,7 +77,7 @@ def vector(text: str) -> np.ndarray:
         return _vector(text)
 
 
-@functools.lru_cache(maxsize=60_000)
+@functools.lru_cache(maxsize=20_000)
 def _vector(text: str) -> np.ndarray:
     with _FIRST:
         own = _own_words().get(text)
@@ -91,7 +91,7 @@ def together(texts: Iterable[str]) -> dict[str, np.ndarray]:
         return _together(key)
 
 
-@functools.lru_cache(maxsize=5_000)
+@functools.lru_cache(maxsize=1_000)
 def _together(texts: tuple[str, ...]) -> dict[str, np.ndarray]:
     return dict(zip(texts, _embed(texts), strict=True))
 

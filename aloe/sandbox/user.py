@@ -101,7 +101,7 @@ def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
     return bool(fact.words) and len(fact.words & said) >= max(1, round(0.66 * len(fact.words)))
 
 
-@functools.lru_cache(maxsize=50_000)
+@functools.lru_cache(maxsize=10_000)
 def clauses_of(message: str) -> tuple[Fact, ...]:
     """What a message says of its author, as facts: from "I ..." clauses and from "my ..." phrases, in order."""
     owned: list[Fact] = []
@@ -125,7 +125,7 @@ def traits_shown(messages: Sequence[str]) -> frozenset[str]:
     return frozenset(table[key] for text in messages for part in sentences(text) if (key := _key(part)) in table)
 
 
-@functools.lru_cache(maxsize=50_000)
+@functools.lru_cache(maxsize=5_000)
 def _all_content(messages: tuple[str, ...]) -> frozenset[str]:
     return frozenset().union(*(content_words(text) for text in messages)) if messages else frozenset()
 
