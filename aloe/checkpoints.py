@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from aloe import processes
 from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.params import ROOT, Training
@@ -41,12 +42,15 @@ class Trainable(NamedTuple):
 
 
 def choose_backend(wanted: Literal["auto", "unsloth", "transformers"]) -> Backend:
-    """Which library loads the policy; `auto` is Unsloth where it can run.
+    """Which library loads the policy; `auto` is Unsloth where it can run, and one process holds the whole model.
 
     Raises:
-        UserError: Unsloth is asked for, but there is no CUDA device, or it is not installed.
+        UserError: Unsloth is asked for, but there is no CUDA device, it is not installed, or the model is sharded.
     """
-    if wanted == "transformers":
+    if wanted == "unsloth" and processes.sharded():
+        raise UserError("`training.backend` is unsloth, but the processes share one model (FSDP), which is done with "
+                        "the other backend here; set it to `auto` or `transformers`.")  # fmt: skip
+    if wanted == "transformers" or processes.sharded():
         return "transformers"
     has_device, installed = has_cuda(), importlib.util.find_spec("unsloth") is not None
     if has_device and installed:
@@ -151,6 +155,9 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
     backend = import_backend(params.backend)
     if params.load_in_4bit and not has_cuda():
         raise UserError("`training.load_in_4bit` needs a CUDA device; set it to false.")
+    if params.load_in_4bit and processes.sharded():
+        raise UserError("`training.load_in_4bit` does not go with processes that share one model (FSDP); set it to "
+                        "false, or take a launcher in which each process holds the model.")  # fmt: skip
     _free_memory()
     refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
     if backend == "unsloth":
@@ -166,6 +173,8 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
     model, tokenizer = read_checkpoint(source, dtype, params.trust_remote_code, **how)
+    if processes.sharded() and has_cuda():
+        model.to("cuda")  # whole until training begins: what is measured and computed before is done there
     adapter = LoraConfig(
         r=params.lora_rank, lora_alpha=params.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
@@ -179,14 +188,38 @@ def training_dtype(params: Training) -> "torch.dtype":
     return torch.bfloat16 if params.dtype == "bfloat16" and has_cuda() else torch.float32
 
 
-def save_policy(model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path) -> None:
-    """Write a trained model (an adapter merged into the weights of `source`) and its tokenizer, all or nothing."""
+def whole_weights(trainer: Any, params: Training) -> "dict[str, torch.Tensor] | None":
+    """The weights of a trained model that several processes share, in the first of them; None if they share none.
+
+    All processes have to call this. FSDP trains in float32 whatever the model was loaded in.
+    """
+    if not trainer.is_fsdp_enabled:
+        return None
+    weights, dtype = trainer.accelerator.get_state_dict(trainer.model), training_dtype(params)
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def save_policy(
+    model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path,
+    weights: "dict[str, torch.Tensor] | None" = None,
+) -> None:  # fmt: skip
+    """Write a trained model (an adapter merged into the weights of `source`) and its tokenizer, all or nothing.
+
+    Args:
+        model, tokenizer: what was trained.
+        source: where the model was loaded from.
+        params: how.
+        path: the folder to write.
+        weights: all of the model's, where it holds only a part of them itself.
+    """
     from peft import PeftModel
 
     with quiet(), whole_folder(path) as folder:
         if isinstance(model, PeftModel):
-            model = _merged_from_disk(model, source, params) if params.load_in_4bit else model.merge_and_unload()
-        model.save_pretrained(folder)
+            on_disk = params.load_in_4bit or weights
+            model = _merged_from_disk(model, source, params, weights) if on_disk else model.merge_and_unload()
+            weights = None
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
 
@@ -229,12 +262,14 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _merged_from_disk(model: Any, source: str, params: Training) -> Any:
-    """The adapter merged into the 16-bit weights: into the four-bit ones it would be rounded away."""
+def _merged_from_disk(
+    model: Any, source: str, params: Training, weights: "dict[str, torch.Tensor] | None" = None
+) -> Any:
+    """The adapter merged into the 16-bit weights: into four-bit ones it would be rounded away, into parts it cannot."""
     from peft import PeftModel
 
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
         return PeftModel.from_pretrained(whole, folder).merge_and_unload()
 
