@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from aloe import stages
 from aloe.errors import UserError
@@ -138,16 +138,18 @@ def _follow(command: list[str], environment: dict[str, str], place: Path) -> int
                 for text in shown:
                     text.show()
         finally:
-            if process.poll() is None:  # this process was told to stop
-                _end(process)
+            _end(process)
             for text in shown:
                 text.show()
     return code
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Let go of what was started, which has ended, unless this process was told to stop."""
     assert process.stdin
     process.stdin.close()  # its processes end when they read that
+    if process.poll() is not None:
+        return
     process.terminate()
     try:
         process.wait(PATIENCE)
@@ -160,17 +162,19 @@ class _Shown:
     """A file that grows, and what of it was not shown yet; `stream` is the name of one of `sys`, as it is just then."""
 
     def __init__(self, path: Path, stream: str) -> None:
-        self.path, self.stream = path, stream
-        self.file: IO[bytes] | None = None
+        self.path, self.stream, self.shown = path, stream, 0
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def show(self) -> None:
-        if self.file is None and self.path.exists():
-            self.file = self.path.open("rb")
-        text = self.decoder.decode(self.file.read()) if self.file else ""
-        if text:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self.shown)
+            new = file.read()
+        self.shown += len(new)
+        if new:
             stream = getattr(sys, self.stream)
-            stream.write(text)
+            stream.write(self.decoder.decode(new))
             stream.flush()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aloe import processes
 from aloe.errors import UserError
-from aloe.launching import BARS, JOB, Job, jobs, note
+from aloe.launching import BARS, JOB, Job, jobs, note, taken_up
 from aloe.runs import open_run
 
 WAIT = 1.5  # seconds after which another process than the first tells what is wrong: most often the first has then
@@ -66,9 +66,13 @@ def _train(wanted: Sequence[Job]) -> None:
 
     import_backend(wanted[0].run.params.training.backend)
     from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
 
     together = PartialState(cpu=not has_cuda())  # each process on a device of its own, before memory is looked at
     for job in wanted:
+        done = broadcast_object_list([together.is_main_process and taken_up(job) is not None])
+        if done[0]:
+            continue
         summary = train_here(job)
         if together.is_main_process:
             note(job, summary, together.num_processes)
