@@ -1,13 +1,14 @@
 """`python -m aloe.train STAGE --preset NAME`: the trainings of a stage, by as many processes as were started with it.
 
 Every process runs this, by `accelerate launch ... -m aloe.train` or `torchrun ... -m aloe.train`; alone it trains as a
-notebook does. The first of them writes policies, tables and records, and speaks; the others are silent unless they
-fail. The stage's notebook takes up what was trained. Exit codes are those of `python -m aloe`. A notebook that starts
-the processes itself hands over one job instead of a stage (`--handed FOLDER`) and holds the run's lock already.
+notebook does. The first of them writes policies, tables and records, and speaks; of those that fail the first tells.
+The stage's notebook takes up what was trained. Exit codes are those of `python -m aloe`. A notebook that starts the
+processes itself hands over one job instead of a stage (`--handed FOLDER`) and holds the run's lock already.
 """
 
 import argparse
 import contextlib
+import datetime
 import os
 import pickle
 import sys
@@ -22,7 +23,7 @@ from aloe.errors import UserError
 from aloe.launching import BARS, JOB, Job, jobs, note, taken_up
 from aloe.runs import open_run
 
-WAIT = 1.5  # seconds after which another process than the first tells what is wrong: most often the first has then
+WAIT = 1.5  # seconds that a process which has told what is wrong has to say it: with the first to end all are ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +69,8 @@ def _train(wanted: Sequence[Job]) -> None:
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
+    if not has_cuda():  # Accelerate would say cpu:0, a place from which torch restores no optimizer
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     together = PartialState(cpu=not has_cuda())  # each process on a device of its own, before memory is looked at
     for job in wanted:
         done = broadcast_object_list([together.is_main_process and taken_up(job) is not None])
@@ -82,19 +85,19 @@ def _train(wanted: Sequence[Job]) -> None:
 
 @contextlib.contextmanager
 def _voices(place: Path | None) -> Iterator[int]:
-    """Let the first process be heard alone; an exception that nobody expected is heard from all.
+    """Let the first process be heard alone; an exception that nobody expected is heard from the one that has it first.
 
     In a notebook's processes bars go to a file that it reads, and the others' words into the noise that it keeps.
     Yields where errors of this process can be written.
     """
     first, errors = processes.rank() == 0, os.dup(2)
     with contextlib.ExitStack() as stack:
+        silence = stack.enter_context(open(os.devnull, "wb")).fileno()
         if place and first:
             _redirect(stack.enter_context((place / BARS).open("wb")).fileno(), 2)
         elif place:
             _redirect(2, 1)
         elif not first:
-            silence = stack.enter_context(open(os.devnull, "wb")).fileno()
             _redirect(silence, 1)
             _redirect(silence, 2)
         try:
@@ -102,8 +105,8 @@ def _voices(place: Path | None) -> Iterator[int]:
         except Exception:
             if place:
                 (place / f"fault-{processes.rank()}").write_text(traceback.format_exc(), encoding="utf-8")
-            time.sleep(2 * WAIT)  # a process whose neighbour is gone fails too: the cause is told first
-            _redirect(errors, 2)
+            told = not place and not _first_to_tell()  # one whose neighbour is gone fails too, but later
+            _redirect(silence if told else errors, 2)
             raise
         finally:
             sys.stdout.flush()
@@ -113,13 +116,26 @@ def _voices(place: Path | None) -> Iterator[int]:
 
 def _tell(sentence: str, place: Path | None, errors: int) -> None:
     """Say what is wrong: to the notebook that asked, or to the terminal."""
-    rank = processes.rank()
     if place:
-        (place / f"error-{rank}").write_text(sentence, encoding="utf-8")
-        return
-    if rank:
+        (place / f"error-{processes.rank()}").write_text(sentence, encoding="utf-8")
+    elif _first_to_tell():
+        os.write(errors, f"error: {sentence}\n".encode())
+    else:
         time.sleep(WAIT)
-    os.write(errors, f"error: {sentence}\n".encode())
+
+
+def _first_to_tell() -> bool:
+    """Is this the first of the processes to tell what is wrong? Their launcher keeps the count."""
+    if processes.count() == 1:
+        return True
+    from torch.distributed import TCPStore
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        store = TCPStore(address, port, is_master=False, timeout=datetime.timedelta(seconds=10))
+        return bool(store.add("aloe.train has told", 1) == 1)
+    except RuntimeError:  # the launcher is gone
+        return True
 
 
 def _end_with_the_notebook() -> None:
