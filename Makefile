@@ -5,6 +5,9 @@ A ?=
 B ?=
 MERGE ?=
 EXPORT ?=
+POLICY ?=
+GGUF ?=
+REPO ?=
 QUICK ?=
 # The Python that .venv is made with, used once; empty: the first of these that is a 3.11 or 3.12.
 PYTHON ?=
@@ -20,7 +23,7 @@ UNSLOTH := .venv-unsloth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan dry report figures table compare journal lab bench bench-training gpu-wheels unsloth-check base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal export push lab bench bench-training gpu-wheels unsloth-check base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
@@ -82,6 +85,12 @@ gpu-wheels: $(READY)  ## what tests/bench/training_gpu.py needs on a GPU machine
 
 unsloth-check: $(UNSLOTH)/.ready  ## two steps of SFT and DPO through Unsloth on a CPU and through the plain backend: same losses
 	@$(UNSLOTH)/bin/python -m pytest -m unsloth tests/unsloth
+
+export: $(READY)  ## what to take away of a finished PRESET: weights in 16 bits, adapter, model card (POLICY=dpo, GGUF=q4_k_m on a GPU)
+	@$(ALOE) export --preset $(PRESET) $(SEED_FLAG) $(if $(POLICY),--policy "$(POLICY)") $(if $(GGUF),--gguf "$(GGUF)")
+
+push: $(READY)  ## send that to a model hub, private unless it is there: make push REPO=owner/name, token in HF_TOKEN
+	@$(ALOE) push --preset $(PRESET) $(SEED_FLAG) $(if $(POLICY),--policy "$(POLICY)") $(if $(GGUF),--gguf "$(GGUF)") --repo "$(REPO)"
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab notebooks

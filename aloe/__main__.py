@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = f"make all PRESET={options.preset}" if hasattr(options, "preset") else "the same command"
+        a_run = hasattr(options, "preset") and options.command not in (_export, _push)
+        again = f"make all PRESET={options.preset}" if a_run else "the same command"
         print(f"\nStopped. Nothing that was done or paid for is lost: `{again}` goes on from here.", file=sys.stderr)
         return 130
     return 0
@@ -116,6 +117,27 @@ def _journal(options: argparse.Namespace) -> None:
     print(DURABILITY)
 
 
+def _export(options: argparse.Namespace) -> None:
+    from aloe.export import export_policy
+
+    run = _open(options)
+    with run.run_lock():
+        folder = export_policy(run, options.policy, options.gguf)
+    print(f"Exported: {folder}\nModel card: {folder / 'README.md'}")
+
+
+def _push(options: argparse.Namespace) -> None:
+    from aloe.export import exported
+    from aloe.hub import push, read_token
+
+    token = read_token(options.repo)  # before anything that takes long
+    run = _open(options)
+    with run.run_lock():
+        folder = exported(run, options.policy, options.gguf)
+        print(f"Sending {folder} to {options.repo}", flush=True)
+        print(f"Pushed: {push(folder, options.repo, token)}")
+
+
 def _clean(options: argparse.Namespace) -> None:
     run = _open(options)
     if not run.root.is_dir():
@@ -165,11 +187,18 @@ def _parser() -> argparse.ArgumentParser:
         ("plan", _plan, "what a run would do and cost"),
         ("table", _table, "the headline table of a finished run"),
         ("journal", _journal, "what was asked of models, and what was paid"),
+        ("export", _export, "a trained policy to take away: weights in 16 bits, adapter, model card"),
+        ("push", _push, "send an export to a model hub"),
         ("clean", _clean, "remove the outputs of a run, all but its journal"),
     ):
         added = add(name, command, text)
         added.add_argument("--preset", default="sandbox", help="a name from params/ or the path of a YAML file")
         added.add_argument("--seed", type=int, help="replaces the preset's seed")
+        if command in (_export, _push):
+            added.add_argument("--policy", default="dpo", help="which of the run's trained policies")
+            added.add_argument("--gguf", help="also write the weights for llama.cpp, such as q4_k_m; needs a GPU")
+        if command is _push:
+            added.add_argument("--repo", default="", help="where to, as owner/name")
         if command is _clean:
             added.add_argument("--journal", action="store_true", help="remove the journal of model replies too")
         if command is _journal:

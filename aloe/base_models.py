@@ -44,6 +44,16 @@ FAMILIES = {
     r"olmo-\d+b-0724-instruct": Family("olmo", "olmo", 4096, 1, None, "<|endoftext|>"),
 }
 
+# Under which licence a base model's own page gives its weights, by the name that hubs have for it. Whole names only:
+# of one family, models of another size may be under another licence.
+LICENCES = {
+    "aloe/sandbox/base_model": "mit",
+    "meta-llama/Meta-Llama-3-8B-Instruct": "llama3",
+    "mistralai/Mistral-7B-Instruct-v0.3": "apache-2.0",
+    "Qwen/Qwen2-7B-Instruct": "apache-2.0",
+    "allenai/OLMo-7B-0724-Instruct-hf": "apache-2.0",
+}
+
 
 def family_of(base_model: str) -> Family | None:
     """One of the four families, by the model's name; None if it is none of them.

@@ -10,12 +10,12 @@ import gc
 import importlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aloe import processes
+from aloe.adapters import FOLDER, onto, save_adapter
 from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.params import ROOT, Training
@@ -203,7 +203,8 @@ def save_policy(
     model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path,
     weights: "dict[str, torch.Tensor] | None" = None,
 ) -> None:  # fmt: skip
-    """Write a trained model (an adapter merged into the weights of `source`) and its tokenizer, all or nothing.
+    """Write a trained model and its tokenizer, all or nothing: an adapter by itself, in a folder within, and merged
+    into the weights of `source`.
 
     Args:
         model, tokenizer: what was trained.
@@ -216,8 +217,9 @@ def save_policy(
 
     with quiet(), whole_folder(path) as folder:
         if isinstance(model, PeftModel):
-            on_disk = params.load_in_4bit or weights
-            model = _merged_from_disk(model, source, params, weights) if on_disk else model.merge_and_unload()
+            adapter, on_disk = folder / FOLDER, params.load_in_4bit or weights
+            save_adapter(model, onto(source, path, params.base_model), adapter, weights)
+            model = _merged_from_disk(adapter, source, params) if on_disk else model.merge_and_unload()
             weights = None
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
@@ -262,16 +264,12 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _merged_from_disk(
-    model: Any, source: str, params: Training, weights: "dict[str, torch.Tensor] | None" = None
-) -> Any:
+def _merged_from_disk(adapter: Path, source: str, params: Training) -> Any:
     """The adapter merged into the 16-bit weights: into four-bit ones it would be rounded away, into parts it cannot."""
     from peft import PeftModel
 
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder, state_dict=weights)
-        whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
-        return PeftModel.from_pretrained(whole, folder).merge_and_unload()
+    whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)
+    return PeftModel.from_pretrained(whole, str(adapter)).merge_and_unload()
 
 
 def _load_with_unsloth(source: str, params: Training, seed: int) -> Trainable:

@@ -193,10 +193,12 @@ def _gpu_gb(params: Params, size: float) -> float:
 
 
 def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
-    """The base model, three trained ones and the arms, and text twice: in the journal and in the outputs."""
+    """The base model, three trained ones and the arms, all whole: adapters are merged, and kept beside them. And text
+    twice: in the journal and in the outputs.
+    """
     weight = 4 if params.training.dtype == "float32" else 2
     trained = 3 + len(params.arms.reference())
-    models = 1.0 + trained if params.training.method == "full" else 1.0 + trained * 0.02
+    models = 1.0 + trained * (1.0 if params.training.method == "full" else 1.02)
     text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
     return (models * size * weight + text) / 1e9
 

@@ -6,7 +6,6 @@ Nothing is executed here, and no number is computed. This module does not know w
 """
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from aloe.families import families, self_judging
 from aloe.findings import differences_table, growth, manner_sentence, policies_table
 from aloe.folders import whole_folder
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table
+from aloe.markdown import literal
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
@@ -114,7 +114,7 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         shutil.copy(run.figures / FIGURE, folder / FIGURE)
         fields |= _found(run)
     else:
-        fields |= {"stage": stopped.stage, "why": _escaped(stopped.why)}
+        fields |= {"stage": stopped.stage, "why": literal(stopped.why)}
     front = "index.md" if stopped is None else "unfinished.md"
     for name, target, values in ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run))):
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
@@ -194,15 +194,6 @@ def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:
         if ended:
             break
     return paths
-
-
-def _escaped(text: str) -> str:
-    """A text that Markdown takes literally, on one line.
-
-    >>> _escaped("`a_b` <b>")
-    '\\\\`a\\\\_b\\\\` \\\\<b\\\\>'
-    """
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def _until_it_ended(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

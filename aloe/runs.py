@@ -90,6 +90,10 @@ class Run:
         """The same live, for TensorBoard; no result of a stage."""
         return self.root / "tensorboard" / name
 
+    def export(self, name: str) -> Path:
+        """What a user takes away of a policy: weights in 16 bits, adapter, model card; no result of a stage."""
+        return self.root / "export" / name
+
     @property
     def transcripts(self) -> Path:
         """The policies' conversations with the benchmark personas, one `records.Transcript` a line."""

@@ -27,7 +27,7 @@ from aloe.policies import Entrant
 from aloe.records import Persona, read_jsonl, write_text
 from aloe.runs import OUTPUTS, Run, open_run, split_of
 
-COLUMNS = ("preset", "seed", "stage", "settings", "level", "interval", "slope 4 to 10", "interval of slope")
+COLUMNS = ("preset", "seed", "cases", "stage", "settings", "level", "interval", "slope 4 to 10", "interval of slope")
 
 
 def main() -> int:
@@ -76,7 +76,7 @@ def trial(run: Run, stage: str, settings: list[str], n_cases: int, folder: Path)
     for name in ("al_mean", "slope_4_10"):
         low, high = found[f"{name}_ci"]
         numbers += [f"{found[name]:.3f}", f"{low:.3f} to {high:.3f}"]
-    return (run.params.name, run.params.seed, stage, " ".join(settings) or "as in the preset", *numbers)
+    return (run.params.name, run.params.seed, n_cases, stage, " ".join(settings) or "as in the preset", *numbers)
 
 
 if __name__ == "__main__":

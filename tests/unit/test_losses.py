@@ -36,7 +36,8 @@ def run(base, tmp_path):
                "batch_size": 12, "n_pairs": 0, "n_dev_pairs": 9, "warmup_ratio": 0.0}  # fmt: skip
         section = dataclasses.replace(params.training.dpo, **dpo)
         new = dataclasses.replace(
-            params.training, base_model=str(base), max_length=400, dtype="float32", dpo=section, **changes
+            params.training,
+            **{"base_model": str(base), "max_length": 400, "dtype": "float32", "dpo": section, **changes},
         )
         run = Run(loss, dataclasses.replace(params, training=new), tmp_path / loss)
         write_jsonl(run.trees, TREES)
@@ -102,6 +103,15 @@ def test_rewards_are_watched_only_where_they_are_against_a_reference(run, loss, 
     with quiet():
         trainers.pair_trainer(run, policy, PAIRS[:2], PAIRS[2:3])
     assert seen == [("dpo", None if loss in ("cpo", "simpo", "orpo") else BETAS.get(loss, 0.1))]
+
+
+@pytest.mark.parametrize("loss", losses.WITH_REFERENCE)
+def test_before_the_first_step_every_reward_is_zero_in_half_precision_too(run, loss):
+    run = run(loss, dtype="bfloat16")
+    training.train_dpo(run)
+    log = pd.read_csv(run.training_log("dpo"))
+    first = log[log["split"] == "train"].iloc[0]
+    assert (first["rewards/chosen"], first["rewards/rejected"]) == pytest.approx((0, 0), abs=1e-7)
 
 
 def test_an_adapter_is_its_own_reference(run):

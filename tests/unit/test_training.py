@@ -12,6 +12,7 @@ import pytest
 from tiny_model import SENTENCES, save_tiny_model
 
 from aloe import checkpoints, held_out, trainers, training
+from aloe.adapters import save_adapter
 from aloe.errors import UserError
 from aloe.examples import sft_tokens
 from aloe.params import load_params, presets
@@ -149,7 +150,7 @@ def test_lora_is_merged_into_the_weights_that_are_written(make_run, base):
     assert dpo["loss_before"] == pytest.approx(math.log(2))
 
 
-def test_an_adapter_merges_the_same_from_disk(make_run, base):
+def test_an_adapter_merges_the_same_from_disk(make_run, base, tmp_path):
     from peft import get_peft_model
 
     params = make_run(method="lora").params.training
@@ -159,7 +160,8 @@ def test_an_adapter_merges_the_same_from_disk(make_run, base):
         if "lora_B" in name:
             weights.data.fill_(0.01)
     with quiet():
-        from_disk = checkpoints._merged_from_disk(model, str(base), params).state_dict()
+        save_adapter(model, "base", tmp_path / "adapter")
+        from_disk = checkpoints._merged_from_disk(tmp_path / "adapter", str(base), params).state_dict()
         for name, weights in model.merge_and_unload().state_dict().items():
             assert from_disk[name].allclose(weights, atol=1e-6)
 
