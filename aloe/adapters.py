@@ -8,7 +8,10 @@ one, so on the base model all of them are needed, one after the other. This modu
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 FOLDER = "adapter"
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -31,13 +34,16 @@ def onto(source: str, path: Path, base_model: str) -> str:
     return f"{_BESIDE}{Path(source).name}" if Path(source).parent == path.parent else base_model
 
 
-def save_adapter(model: Any, belongs_on: str, folder: Path) -> None:
-    """Write the adapter of a PEFT model to `folder`: its weights and its settings, without PEFT's empty model card."""
+def save_adapter(model: Any, belongs_on: str, folder: Path, weights: "dict[str, torch.Tensor] | None" = None) -> None:
+    """Write the adapter of a PEFT model to `folder`: its weights and its settings, without PEFT's empty model card.
+
+    `weights` are all of the model's, where it holds only a part of them itself.
+    """
     config = model.peft_config["default"]
     config.base_model_name_or_path = belongs_on
     if isinstance(config.target_modules, set):  # whose order is another one in each process
         config.target_modules = sorted(config.target_modules)
-    model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
+    model.save_pretrained(folder, state_dict=weights, selected_adapters=["default"], save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from aloe import processes
 from aloe.adapters import FOLDER, onto, save_adapter
 from aloe.errors import UserError
 from aloe.folders import whole_folder
@@ -41,12 +42,15 @@ class Trainable(NamedTuple):
 
 
 def choose_backend(wanted: Literal["auto", "unsloth", "transformers"]) -> Backend:
-    """Which library loads the policy; `auto` is Unsloth where it can run.
+    """Which library loads the policy; `auto` is Unsloth where it can run, and one process holds the whole model.
 
     Raises:
-        UserError: Unsloth is asked for, but there is no CUDA device, or it is not installed.
+        UserError: Unsloth is asked for, but there is no CUDA device, it is not installed, or the model is sharded.
     """
-    if wanted == "transformers":
+    if wanted == "unsloth" and processes.sharded():
+        raise UserError("`training.backend` is unsloth, but the processes share one model (FSDP), which is done with "
+                        "the other backend here; set it to `auto` or `transformers`.")  # fmt: skip
+    if wanted == "transformers" or processes.sharded():
         return "transformers"
     has_device, installed = has_cuda(), importlib.util.find_spec("unsloth") is not None
     if has_device and installed:
@@ -151,6 +155,9 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
     backend = import_backend(params.backend)
     if params.load_in_4bit and not has_cuda():
         raise UserError("`training.load_in_4bit` needs a CUDA device; set it to false.")
+    if params.load_in_4bit and processes.sharded():
+        raise UserError("`training.load_in_4bit` does not go with processes that share one model (FSDP); set it to "
+                        "false, or take a launcher in which each process holds the model.")  # fmt: skip
     _free_memory()
     refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
     if backend == "unsloth":
@@ -166,6 +173,8 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
     model, tokenizer = read_checkpoint(source, dtype, params.trust_remote_code, **how)
+    if processes.sharded() and has_cuda():
+        model.to("cuda")  # whole until training begins: what is measured and computed before is done there
     adapter = LoraConfig(
         r=params.lora_rank, lora_alpha=params.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
@@ -179,18 +188,40 @@ def training_dtype(params: Training) -> "torch.dtype":
     return torch.bfloat16 if params.dtype == "bfloat16" and has_cuda() else torch.float32
 
 
-def save_policy(model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path) -> None:
+def whole_weights(trainer: Any, params: Training) -> "dict[str, torch.Tensor] | None":
+    """The weights of a trained model that several processes share, in the first of them; None if they share none.
+
+    All processes have to call this. FSDP trains in float32 whatever the model was loaded in.
+    """
+    if not trainer.is_fsdp_enabled:
+        return None
+    weights, dtype = trainer.accelerator.get_state_dict(trainer.model), training_dtype(params)
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def save_policy(
+    model: Any, tokenizer: "PreTrainedTokenizerBase", source: str, params: Training, path: Path,
+    weights: "dict[str, torch.Tensor] | None" = None,
+) -> None:  # fmt: skip
     """Write a trained model and its tokenizer, all or nothing: an adapter by itself, in a folder within, and merged
     into the weights of `source`.
+
+    Args:
+        model, tokenizer: what was trained.
+        source: where the model was loaded from.
+        params: how.
+        path: the folder to write.
+        weights: all of the model's, where it holds only a part of them itself.
     """
     from peft import PeftModel
 
     with quiet(), whole_folder(path) as folder:
         if isinstance(model, PeftModel):
-            adapter = folder / FOLDER
-            save_adapter(model, onto(source, path, params.base_model), adapter)
-            model = _merged_from_disk(adapter, source, params) if params.load_in_4bit else model.merge_and_unload()
-        model.save_pretrained(folder)
+            adapter, on_disk = folder / FOLDER, params.load_in_4bit or weights
+            save_adapter(model, onto(source, path, params.base_model), adapter, weights)
+            model = _merged_from_disk(adapter, source, params) if on_disk else model.merge_and_unload()
+            weights = None
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
 
@@ -234,7 +265,7 @@ def _free_memory() -> None:
 
 
 def _merged_from_disk(adapter: Path, source: str, params: Training) -> Any:
-    """The adapter merged into the 16-bit weights: into the four-bit ones it would be rounded away."""
+    """The adapter merged into the 16-bit weights: into four-bit ones it would be rounded away, into parts it cannot."""
     from peft import PeftModel
 
     whole, _ = read_checkpoint(source, training_dtype(params), params.trust_remote_code)

@@ -84,6 +84,7 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
             "base_model": str(toy),
             "backend": training.backend if on_gpu else "auto",
             "load_in_4bit": training.load_in_4bit and on_gpu,
+            "launcher": None,
             "report_to": "none" if training.report_to == "wandb" else training.report_to,
             "sft": _small_sft(training.sft),
             "dpo": _small_dpo(training.dpo),
@@ -118,6 +119,8 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
         if importlib.util.find_spec("wandb") is None:
             raise UserError("`training.report_to` is wandb, which is not installed; install it or set it to none.")
         found.append("wandb: nothing was sent")
+    if training.launcher:
+        found.append(f"several processes ({training.launcher}): trained in one")
     if not on_gpu:
         if training.load_in_4bit:
             found.append("4-bit weights: there is no CUDA device; trained in 32-bit instead")

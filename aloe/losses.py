@@ -47,9 +47,9 @@ def loss_trainer(
     if dpo.loss == "kto":
         from trl import KTOConfig, KTOTrainer
 
-        rows = [row for start in range(0, len(pairs), dpo.batch_size)
-                for row in _replies(pairs[start : start + dpo.batch_size])]  # fmt: skip
-        sizes = {f"per_device_{part}_batch_size": 2 * dpo.batch_size for part in ("train", "eval")}
+        size = given["per_device_train_batch_size"]
+        rows = [row for start in range(0, len(pairs), size) for row in _replies(pairs[start : start + size])]
+        sizes = {f"per_device_{part}_batch_size": 2 * size for part in ("train", "eval")}
         config = KTOConfig(**{**given, **sizes}, beta=dpo.beta, max_length=longest, precompute_ref_log_probs=True)
         kind, count, held = KTOTrainer, len(rows), kept_rows(rows, config)
     else:

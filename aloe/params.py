@@ -155,7 +155,7 @@ class Mix:
 
 @dataclasses.dataclass(frozen=True)
 class Sft:
-    """Supervised fine-tuning. The effective batch is `batch_size * gradient_accumulation` sequences."""
+    """Supervised fine-tuning. A step has `batch_size * gradient_accumulation` sequences, in all processes together."""
 
     learning_rate: StepSize
     epochs: Positive
@@ -192,6 +192,8 @@ class Training:
 
     `save_minutes`: how often a training keeps what it needs to go on after an interruption; null for never.
     `recipe`: `corrected`, `published`, or single switches of `recipes.Recipe`, such as `{from_base: true}`.
+    `launcher`: a configuration of Accelerate (path relative to the repository) that says in how many processes a
+    notebook trains; null for its own alone. A step holds the same examples either way.
     """
 
     backend: Literal["auto", "unsloth", "transformers"]
@@ -208,6 +210,7 @@ class Training:
     sft: Sft
     dpo: Dpo
     recipe: Recipe = CORRECTED
+    launcher: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,6 +111,11 @@ def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
     )  # fmt: skip
 
 
+def forget_stage(stage: Stage, run: Run) -> None:
+    """Count a stage as not done, before its outputs are written by somebody else than its notebook."""
+    _note(run, stage, None)
+
+
 def why_to_run(stage: Stage, run: Run, hashes: Mapping[Path, str]) -> str | None:
     """The reason to run a stage, in a few words; None if it is up to date."""
     record = _record(run, stage)

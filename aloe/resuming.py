@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from aloe.folders import whole_folder
 from aloe.provenance import versions
@@ -22,6 +22,8 @@ from aloe.records import write_text
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import TrainerCallback
+
+T = TypeVar("T")
 
 SHARE = 0.03  # of a training's time that checkpoints may take
 KEY = "key.json"  # beside the checkpoints: whose they are
@@ -43,8 +45,13 @@ class Start(NamedTuple):
 def take_up(trainer: Any, label: str) -> Start:
     """Find where an interrupted training of the same thing stopped; a printed line says so, or why it begins anew.
 
-    What cannot be gone on from is removed: a checkpoint that was not written whole, or one of another training.
+    What cannot be gone on from is removed: a checkpoint that was not written whole, or one of another training. Of
+    several processes the first decides.
     """
+    return _of_the_first(_look(trainer, label) if trainer.accelerator.is_main_process else Start())
+
+
+def _look(trainer: Any, label: str) -> Start:
     folder, key = Path(trainer.args.output_dir), key_of(trainer)
     found = _last_whole(folder)
     changed = [name for name, value in key.items() if _read_key(folder).get(name) != value] if found else []
@@ -52,13 +59,10 @@ def take_up(trainer: Any, label: str) -> Start:
         print(f"{label}: an interrupted training was found, but its {' and '.join(changed)} were others; this one "
               f"begins anew.", flush=True)  # fmt: skip
         found = None
-    trainer.accelerator.wait_for_everyone()  # all have looked before one tidies up
-    if trainer.accelerator.is_main_process:
-        for path in folder.glob("checkpoint-*"):
-            if path != found:
-                shutil.rmtree(path)
-        write_text(folder / KEY, json.dumps(key, indent=1) + "\n")
-    trainer.accelerator.wait_for_everyone()
+    for path in folder.glob("checkpoint-*"):
+        if path != found:
+            shutil.rmtree(path)
+    write_text(folder / KEY, json.dumps(key, indent=1) + "\n")
     if found is None:
         return Start()
     history = _read_history(found)
@@ -85,7 +89,7 @@ def checkpoints(minutes: float | None, start: Start) -> "TrainerCallback":
             if minutes is None or not control.should_log or state.global_step >= state.max_steps:
                 return
             wait = max(60 * minutes, (self.saved - self.asked) / SHARE)
-            control.should_save = _first_process_says(time.monotonic() - self.saved >= wait)
+            control.should_save = _of_the_first(time.monotonic() - self.saved >= wait)
             if control.should_save:
                 self.asked = time.monotonic()
 
@@ -180,15 +184,15 @@ def _read_key(folder: Path) -> dict[str, str]:
     return {}
 
 
-def _first_process_says(due: bool) -> bool:
-    """The answer of the first of several processes: clocks differ, and all must write a checkpoint at the same step."""
+def _of_the_first(value: T) -> T:
+    """What the first of several processes found: clocks differ, and all must go on from and write the same steps."""
     import torch.distributed as processes
 
     if processes.is_available() and processes.is_initialized():
-        answer = [due]
+        answer = [value]
         processes.broadcast_object_list(answer, src=0)
         return answer[0]
-    return due
+    return value
 
 
 def _hash(value: Any) -> str:

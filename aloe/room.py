@@ -7,11 +7,11 @@ counted, activations are not: what is refused could not have worked. This module
 
 import json
 import math
-import os
 import re
 import shutil
 from pathlib import Path
 
+from aloe import processes
 from aloe.errors import UserError
 from aloe.params import ROOT, Training
 
@@ -63,7 +63,7 @@ def refuse_without_memory(source: str, training: Training, width: int, on_gpu: b
         UserError: the free memory cannot hold weights, gradients and moments.
     """
     size = model_size(source)
-    if size is None or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+    if size is None or processes.sharded():
         return
     remedy = "Take `training.method: lora`, `training.load_in_4bit` on a GPU, or a smaller base model"
     what, where = "the weights, gradients and optimizer of this training", "on the GPU" if on_gpu else "in memory"

@@ -78,6 +78,10 @@ class Run:
         """What a training of a policy leaves to go on from if it is interrupted; gone when it is done."""
         return self.root / "models" / ".unfinished" / name
 
+    def trained(self, name: str) -> Path:
+        """What a training by `aloe.train` followed from and wrote, so that a notebook can take it up."""
+        return self.root / "models" / ".trained" / f"{name}.json"
+
     def training_log(self, name: str) -> Path:
         """Loss and the like per training step of a policy."""
         return self.root / "training" / f"{name}.csv"

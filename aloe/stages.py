@@ -20,11 +20,11 @@ from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
 
 NOTEBOOKS = ROOT / "notebooks"
-# Modules that carry values and bytes, or draw: an edit there changes no result, so it retrains no model.
+# Modules that carry values and bytes, start processes, or draw: an edit there changes no result and retrains no model.
 PLUMBING = frozenset(
-    "base_models clients contradictions errors families folders journal locks pace params preset_data prices"
-    " provenance resuming room runs show spending strict_yaml talk tree_figure calibration_figure quiet training_log"
-    " watching".split()
+    "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
+    " provenance resuming room runs show spending stages strict_yaml talk tree_figure calibration_figure quiet"
+    " training_log watching".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aloe import processes
 from aloe.checkpoints import Trainable, as_in_training, computes_bfloat16, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_ids, pair_lengths
 from aloe.losses import OF_DPO_TRAINER, WITH_REFERENCE, loss_trainer
 from aloe.params import Dpo, Sft
+from aloe.recipes import TrainingStage
 from aloe.records import PreferencePair, explained_disk_errors
 from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
 from aloe.room import refuse_without_disk
@@ -40,7 +42,7 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) 
     params = run.params.training
     order = batched_order([len(row.input_ids) for row in rows], params.sft.batch_size, run.params.seed)
     config = SFTConfig(
-        **_arguments(run, name, policy, params.sft, len(rows)),
+        **_arguments(run, name, policy, "sft", params.sft, len(rows)),
         weight_decay=params.sft.weight_decay,
         packing=params.sft.packing,
         max_length=params.max_length if params.sft.packing else None,
@@ -80,7 +82,7 @@ def pair_trainer(
     set_seed(run.params.seed)
     lengths, dev_lengths = (pair_lengths(policy.tokenizer, pairs, params.max_length) for pairs in (train, dev))
     order = batched_order(lengths, dpo.batch_size, run.params.seed)
-    given = _arguments(run, name, policy, dpo, len(train))
+    given = _arguments(run, name, policy, "dpo", dpo, len(train))
     trainer = loss_trainer(policy, dpo, [train[i] for i in order], max(lengths + dev_lengths), given)
     trainer.add_callback(progress(name))
     trainer.add_callback(watch("dpo", dpo.beta if dpo.loss in WITH_REFERENCE else None))
@@ -99,6 +101,7 @@ def dpo_trainer(
     """
     from transformers import set_seed
     from trl import DPOConfig, DPOTrainer
+    from trl.models.utils import _ForwardRedirection
 
     set_seed(run.params.seed)
     params, dpo = run.params.training, run.params.training.dpo
@@ -106,14 +109,15 @@ def dpo_trainer(
     order = batched_order(lengths, dpo.batch_size, run.params.seed)
     dev_order = sorted(range(len(dev)), key=dev_lengths.__getitem__)
     config = DPOConfig(
-        **_arguments(run, name, policy, dpo, len(train)),
+        **_arguments(run, name, policy, "dpo", dpo, len(train)),
         beta=dpo.beta,
         loss_type=[dpo.loss, "sft"] if dpo.sft_weight else [dpo.loss],
         loss_weights=[1.0, dpo.sft_weight] if dpo.sft_weight else None,
         max_length=max(lengths + dev_lengths),
         precompute_ref_log_probs=True,
     )
-    batches = sum(-(-len(pairs) // dpo.batch_size) for pairs in (train, dev))
+    at_once = config.per_device_train_batch_size * processes.count()
+    batches = sum(-(-len(pairs) // at_once) for pairs in (train, dev))
     with _counting(policy.model, batches, f"{name}: reference"), as_in_training(policy.model, config):
         trainer = DPOTrainer(
             policy.model,
@@ -127,7 +131,7 @@ def dpo_trainer(
     if policy.backend == "transformers" and policy.model.num_parameters() > LARGE:
         # The logits of a batch never stand in memory as a whole. TRL does that itself, without that package, which its
         # constructor asks for all the same.
-        trainer.use_liger_kernel = True
+        trainer.use_liger_kernel, trainer._forward_redirection = True, _ForwardRedirection()
     _drop_printer(trainer)
     special = set(policy.tokenizer.all_special_ids)
     for held, pairs in ((trainer.train_dataset, train), (trainer.eval_dataset, dev)):
@@ -141,7 +145,8 @@ def run_trainer(run: Run, name: str, trainer: Any) -> dict[str, Any]:
     """Train, from where an interrupted training of the same thing stopped if there is one.
 
     Returns:
-        What it took in all: steps, tokens read, seconds, tokens per second, and the mean loss.
+        What it took in all: steps, tokens read, seconds, tokens per second, the mean loss, and `repeated`: how many
+        rows were read twice in an epoch so that several processes had as many (0 in one).
 
     Raises:
         UserError: the loss is no number any more, or the disk is full.
@@ -156,12 +161,14 @@ def run_trainer(run: Run, name: str, trainer: Any) -> dict[str, Any]:
         outcome = trainer.train(resume_from_checkpoint=start.checkpoint)
     seconds, steps = start.seconds + time.monotonic() - started, trainer.state.global_step
     tokens = tokens_in(trainer.state.log_history)
+    at_once = trainer.args.per_device_train_batch_size, trainer.args.world_size
     return {
         "steps": steps,
         "tokens": tokens,
         "seconds": round(seconds, 3),
         "tokens_per_second": round(tokens / seconds, 1),
         "train_loss": outcome.training_loss + start.loss_sum / steps,  # a trainer forgets the losses before too
+        "repeated": processes.repeated(len(trainer.train_dataset), *at_once),
     }
 
 
@@ -170,7 +177,9 @@ def learned_tokens(rows: Sequence[Tokens]) -> int:
     return sum(label != IGNORED for row in rows for label in row.labels)
 
 
-def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows: int) -> dict[str, Any]:
+def _arguments(
+    run: Run, name: str, policy: Trainable, stage: TrainingStage, params: Sft | Dpo, n_rows: int
+) -> dict[str, Any]:
     """What all trainers are told. Bars are ours, and when a checkpoint is due; a small model keeps its activations."""
     training = run.params.training
     if training.report_to != "none" and importlib.util.find_spec(training.report_to) is None:
@@ -178,6 +187,7 @@ def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows
             f"`training.report_to` is {training.report_to}, which is not installed; install it or set it to none."
         )
     refuse_without_disk(run.root, policy.model.num_parameters(), training, policy.model.dtype.itemsize)
+    own = processes.share(stage, params.batch_size, params.gradient_accumulation, processes.count())
     steps = n_rows * params.epochs / (params.batch_size * params.gradient_accumulation)
     return {
         "output_dir": str(run.unfinished(name)),
@@ -186,12 +196,13 @@ def _arguments(run: Run, name: str, policy: Trainable, params: Sft | Dpo, n_rows
         "learning_rate": params.learning_rate,
         "warmup_steps": min(params.warmup_ratio, 0.999),  # below 1 it is a share of the steps
         "num_train_epochs": params.epochs,
-        "per_device_train_batch_size": params.batch_size,
-        "per_device_eval_batch_size": params.batch_size,
-        "gradient_accumulation_steps": params.gradient_accumulation,
+        "per_device_train_batch_size": own.batch_size,
+        "per_device_eval_batch_size": own.batch_size,
+        "gradient_accumulation_steps": own.accumulation,
         "train_sampling_strategy": "sequential",  # the order is ours: `batched_order`
         "gradient_checkpointing": policy.model.num_parameters() > LARGE,
         "use_cpu": not has_cuda(),
+        "ddp_find_unused_parameters": False,  # all are used; looking for others takes time, and Unsloth cannot
         "bf16": training.dtype == "bfloat16" and computes_bfloat16(),
         "logging_steps": max(1, round(steps / LOGGED)),
         "logging_first_step": True,

@@ -8,14 +8,16 @@ know how the dialogues came about or how a policy is judged.
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aloe.checkpoints import Trainable, load_policy, locate, save_policy
+from aloe import processes
+from aloe.checkpoints import Trainable, load_policy, locate, save_policy, whole_weights
 from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
 from aloe.examples import Tokens, cut_history, sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
+from aloe.launching import Job, arms, launch, taken_up
 from aloe.losses import OF_DPO_TRAINER
 from aloe.mixes import Mixed, draw_mix
 from aloe.params import Dpo, Sft
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]:
     """Fine-tune the base model on the preferred (or rejected) replies and write the policy `sft_<which>`, or `name`.
 
+    In this process, or in those that `training.launcher` describes; or not again, if `aloe.train` has done it.
+
     One sequence per dialogue; learned are the wanted replies that the dialogue went on with. The preset's recipe may
     depart from that for training; what is measured on development personas never does.
 
@@ -46,7 +50,48 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
     Raises:
         UserError: no dialogue has such a reply, a sequence is too long, or the base model cannot be loaded.
     """
-    name, params = name or f"sft_{which}", run.params.training
+    return _train(Job(run, "sft", name or f"sft_{which}", which))
+
+
+def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
+    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `name`.
+
+    The preset's recipe may start from the base model instead, and change the pairs that are trained on. Where it is
+    trained is as for `train_sft`.
+
+    Returns:
+        For `metrics.json`: counts, time (`tokens` is None where the trainer does not count them), what
+        `held_out.compare` says of the pairs of development personas, and `hinted_chosen`: the share of these pairs
+        whose preferred reply is the hinted one, which is the accuracy of a policy that always favours that kind of
+        reply and reads nobody.
+
+    Raises:
+        UserError: there are no pairs, one is too long, or the policy to start from is missing.
+    """
+    return _train(Job(run, "dpo", name))
+
+
+def train_arms(run: Run, stage: TrainingStage) -> dict[str, dict[str, Any]]:
+    """Train the preset's arms of a stage, each with its own section in place of the preset's.
+
+    Returns:
+        The summary of every arm, by name; empty for a preset without arms.
+    """
+    return {job.name: _train(job) for job in arms(run, stage)}
+
+
+def train_here(job: Job) -> dict[str, Any]:
+    """Train in this process, with those that were started together with it; the first of them writes the policy."""
+    return _sft_here(job.run, job.which, job.name) if job.stage == "sft" else _dpo_here(job.run, job.name)
+
+
+def _train(job: Job) -> dict[str, Any]:
+    launcher = job.run.params.training.launcher
+    return taken_up(job) or (launch(job, launcher) if launcher else train_here(job))
+
+
+def _sft_here(run: Run, which: Reply, name: str) -> dict[str, Any]:
+    params = run.params.training
     policy = load_policy(locate(params.base_model), params, run.params.seed)
     train, dev, mixed, kept = _sequences(run, which, policy.tokenizer)
     with quiet():
@@ -57,9 +102,7 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
         after = held_out_loss(trainer, dev, f"{name}: held-out loss after")
         kept_after = held_out_loss(trainer, kept, f"{name}: general held-out loss after")
     held_out = [{"step": 0, "loss": before}, {"step": took["steps"], "loss": after}] if dev else []
-    write_log(run.training_log(name), trainer.state.log_history, held_out)
-    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
-    forget(trainer)
+    _leave(run, name, trainer, policy, held_out)
     return {
         "sequences": len(train),
         "dev_sequences": len(dev),
@@ -74,20 +117,7 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
     }
 
 
-def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
-    """Optimise the policy `sft_preferred`, which is also the reference, on preference pairs; write the policy `name`.
-
-    The preset's recipe may start from the base model instead, and change the pairs that are trained on.
-
-    Returns:
-        For `metrics.json`: counts, time (`tokens` is None where the trainer does not count them), what
-        `held_out.compare` says of the pairs of development personas, and `hinted_chosen`: the share of these pairs
-        whose preferred reply is the hinted one, which is the accuracy of a policy that always favours that kind of
-        reply and reads nobody.
-
-    Raises:
-        UserError: there are no pairs, one is too long, or the policy to start from is missing.
-    """
+def _dpo_here(run: Run, name: str) -> dict[str, Any]:
     params = run.params.training
     source = run.model("base" if params.recipe.from_base else "sft_preferred")
     if not source.is_dir():
@@ -106,9 +136,7 @@ def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
         {"step": 0, "rewards/accuracies": 0.5, "rewards/margins": None if scores["margin"] is None else 0.0},
         {"step": took["steps"], "rewards/accuracies": scores["accuracy"], "rewards/margins": scores["margin"]},
     ]
-    write_log(run.training_log(name), trainer.state.log_history, held_out)
-    save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name))
-    forget(trainer)
+    _leave(run, name, trainer, policy, held_out)
     return {
         "pairs": len(train),
         "dev_pairs": len(dev),
@@ -120,18 +148,14 @@ def train_dpo(run: Run, name: str = "dpo") -> dict[str, Any]:
     }
 
 
-def train_arms(run: Run, stage: TrainingStage) -> dict[str, dict[str, Any]]:
-    """Train the preset's arms of a stage, each with its own section in place of the preset's.
-
-    Returns:
-        The summary of every arm, by name; empty for a preset without arms.
-    """
-    summaries = {}
-    for name, arm in (getattr(run.params.arms, stage) or {}).items():
-        training = dataclasses.replace(run.params.training, **vars(arm))
-        own = dataclasses.replace(run, params=dataclasses.replace(run.params, training=training))
-        summaries[name] = train_sft(own, "preferred", name) if stage == "sft" else train_dpo(own, name)
-    return summaries
+def _leave(run: Run, name: str, trainer: Any, policy: Trainable, held_out: Sequence[Mapping[str, Any]]) -> None:
+    """Write table and policy, by the first process; what an interrupted training would have gone on from goes."""
+    params, weights = run.params.training, whole_weights(trainer, run.params.training)
+    if trainer.accelerator.is_main_process:
+        write_log(run.training_log(name), trainer.state.log_history, held_out)
+        save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name), weights)
+    trainer.accelerator.wait_for_everyone()
+    forget(trainer)
 
 
 class _Sequences(NamedTuple):
@@ -208,6 +232,7 @@ def _settings(run: Run, policy: Trainable, params: Sft | Dpo, stage: TrainingSta
         "method": run.params.training.method,
         "dtype": str(policy.model.dtype).removeprefix("torch."),
         "device": policy.model.device.type,
+        "processes": processes.count(),
         "threads": torch.get_num_threads(),
         "parameters": policy.model.num_parameters(),
         "departures": turned_on(run.params.training.recipe, stage),
