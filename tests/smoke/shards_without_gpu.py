@@ -12,10 +12,9 @@ from accelerate.utils import DistributedType
 
 from aloe import train
 
-whole = PartialState.__init__
-PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
-PartialState.__init__ = lambda state, cpu=False, **given: whole(state, False, **given)
-
-if __name__ == "__main__":
+if __name__ == "__main__":  # not where tests are collected: this changes Accelerate for the whole process
+    whole = PartialState.__init__
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+    PartialState.__init__ = lambda state, cpu=False, **given: whole(state, False, **given)
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     sys.exit(train.main())
