@@ -41,11 +41,12 @@ def execute(notebook: Path, target: Path, parameters: Mapping[str, str | int | N
 
     failed = target.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
-    with _private_folders():
+    with _private_folders() as folder:
+        sockets = {"transport": "ipc", "ip": str(folder / "k")}  # else in the checkout, and a kill leaves them
         try:
             papermill.execute_notebook(
                 notebook, failed, dict(parameters), kernel_name="python3", language="python", cwd=ROOT,
-                stderr_file=sys.stderr, config=Config({"KernelManager": {"transport": "ipc"}}),
+                stderr_file=sys.stderr, config=Config({"KernelManager": sockets}),
                 shutdown_kernel="immediate", coalesce_streams=True,
             )  # fmt: skip
         except PapermillExecutionError as error:
@@ -99,14 +100,14 @@ def _explain(error: Any, failed: Path) -> Exception:
 
 
 @contextmanager
-def _private_folders() -> Iterator[None]:
-    """Jupyter's sockets and IPython's profile in a temporary folder with a short name, not in the user's home."""
+def _private_folders() -> Iterator[Path]:
+    """A temporary folder with a short name for sockets, Jupyter's files and IPython's profile, not the user's home."""
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     before = {name: os.environ.get(name) for name in names}
     with tempfile.TemporaryDirectory(prefix="aloe-", ignore_cleanup_errors=True) as folder:
         os.environ.update({name: str(Path(folder, name[:2].lower())) for name in names})
         try:
-            yield
+            yield Path(folder)
         finally:
             for name, value in before.items():
                 if value is None:
