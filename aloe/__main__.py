@@ -49,7 +49,7 @@ def _figures(options: argparse.Namespace) -> None:
     from aloe.pipeline import redo_analysis
 
     with _notebook_faults():
-        redo_analysis(_open(options), _preset(options), options.seed)
+        redo_analysis(_begun(options), _preset(options), options.seed)
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def _notebook_faults() -> Iterator[None]:
 def _report(options: argparse.Namespace) -> None:
     from aloe.rendering import build_report
 
-    run = _open(options)
+    run = _begun(options)
     with run.run_lock():
         build_report(run)
     print(f"Report: {run.report / 'index.html'}")
@@ -120,7 +120,7 @@ def _journal(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from aloe.export import export_policy
 
-    run = _open(options)
+    run = _begun(options)
     with run.run_lock():
         folder = export_policy(run, options.policy, options.gguf)
     print(f"Exported: {folder}\nModel card: {folder / 'README.md'}")
@@ -131,7 +131,7 @@ def _push(options: argparse.Namespace) -> None:
     from aloe.hub import push, read_token
 
     token = read_token(options.repo)  # before anything that takes long
-    run = _open(options)
+    run = _begun(options)
     with run.run_lock():
         folder = exported(run, options.policy, options.gguf)
         print(f"Sending {folder} to {options.repo}", flush=True)
@@ -162,6 +162,18 @@ def _environment(_: argparse.Namespace) -> None:
 
 def _open(options: argparse.Namespace) -> Run:
     return open_run(_preset(options), options.seed)
+
+
+def _begun(options: argparse.Namespace) -> Run:
+    """The run, which stands there: what only reads one makes no folder for it.
+
+    Raises:
+        UserError: nothing has been run.
+    """
+    run = _open(options)
+    if not run.root.is_dir():
+        raise UserError(f"{run.root} does not exist; run `make all PRESET={options.preset}` first.")
+    return run
 
 
 def _preset(options: argparse.Namespace) -> str:

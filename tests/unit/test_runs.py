@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from aloe.__main__ import main
 from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.locks import Lock
@@ -240,3 +241,11 @@ def test_a_process_may_take_its_own_lock_twice(tmp_path, holder):
         assert "is in use by process" in refused.stderr
     inner.release()  # once too often does nothing
     holder(tmp_path / "lock")
+
+
+@pytest.mark.parametrize("command", ["figures", "report", "table", "export", "journal"])
+def test_what_reads_a_run_makes_no_folder_for_one_that_does_not_exist(monkeypatch, tmp_path, capsys, command):
+    monkeypatch.setattr("aloe.runs.open_run.__defaults__", (None, tmp_path))
+    assert main([command, "--preset", "smoke"]) == 2
+    assert "run `make all PRESET=smoke` first" in capsys.readouterr().err or command == "journal"
+    assert list(tmp_path.iterdir()) == []
