@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "seed", None) is not None:
+            options.seed = _whole(options.seed)
         options.command(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,17 +83,27 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from aloe.headline import text_table
+    from aloe.headline import note, text_table
 
-    print(text_table(_open(options)))
+    run = _open(options)
+    print(text_table(run))
+    _print_note(note(run.root))
 
 
 def _compare(options: argparse.Namespace) -> None:
     from aloe.compare import compare
+    from aloe.headline import note
 
     if not options.a or not options.b:
         raise UserError("Say which two runs: make compare A=outputs/x B=outputs/y")
     print(compare(Path(options.a), Path(options.b)))
+    for folder in (options.a, options.b):
+        _print_note(note(Path(folder)))
+
+
+def _print_note(text: str | None) -> None:
+    if text:
+        print(f"\n{text}")
 
 
 def _journal(options: argparse.Namespace) -> None:
@@ -142,7 +154,9 @@ def _clean(options: argparse.Namespace) -> None:
     run = _open(options)
     if not run.root.is_dir():
         return
-    with run.run_lock(), run.stage_lock():
+    with contextlib.ExitStack() as stack:
+        for lock in (run.run_lock(), run.stage_lock()):  # waiting here would remove what another process has just made
+            stack.callback(lock.acquire(wait=False).release)
         kept = {run.journal.parent.name} if not options.journal else set()
         for path in run.root.iterdir():
             if path.name in kept or path.name.endswith(".lock"):
@@ -162,6 +176,13 @@ def _environment(_: argparse.Namespace) -> None:
 
 def _open(options: argparse.Namespace) -> Run:
     return open_run(_preset(options), options.seed)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"SEED should be a whole number, got {text!r}.") from None
 
 
 def _begun(options: argparse.Namespace) -> Run:
@@ -205,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         added = add(name, command, text)
         added.add_argument("--preset", default="sandbox", help="a name from params/ or the path of a YAML file")
-        added.add_argument("--seed", type=int, help="replaces the preset's seed")
+        added.add_argument("--seed", help="replaces the preset's seed")
         if command in (_export, _push):
             added.add_argument("--policy", default="dpo", help="which of the run's trained policies")
             added.add_argument("--gguf", help="also write the weights for llama.cpp, such as q4_k_m; needs a GPU")

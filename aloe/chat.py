@@ -119,13 +119,16 @@ class Chat:
                     group.create_task(work(queue))
 
         begun, before = time.perf_counter(), self._spending.usd
+        failure: BaseException | None = None
         try:
             with tqdm(total=len(jobs), desc=label, file=sys.stderr, mininterval=0.5, dynamic_ncols=True) as bar:
                 self._wait(all_jobs(), lambda: self._show(bar, done, before))
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            failure = _first(group)
         finally:
             self.usage.seconds += time.perf_counter() - begun
+        if failure is not None:  # raised out here: IPython tells papermill nothing of an error with a group behind it
+            raise failure
         if done < len(jobs):
             raise RuntimeError(f"{len(jobs) - done} of {len(jobs)} jobs of {label!r} were cancelled")
         return results

@@ -1,8 +1,8 @@
-"""Two finished runs side by side, number by number.
+"""Two runs side by side, number by number.
 
 In: two run folders. Out: a table of every policy's figures in both, and the differences (second minus first). Policies
-that only one run has are shown with what there is. Intervals are each run's own: two runs are not paired. A run that is
-not finished is refused. This module computes nothing but differences.
+that only one run has are shown with what there is. Intervals are each run's own: two runs are not paired. A run
+without a benchmark is refused. This module computes nothing but differences.
 """
 
 import json

@@ -4,9 +4,11 @@ In: `metrics.json`. Out: rows of text, a Markdown table, and the README's part b
 rounded here, never computed. A run whose benchmark is not done has no headline: that is a `UserError`.
 """
 
+import json
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from aloe.errors import UserError
@@ -14,6 +16,7 @@ from aloe.findings import NBSP
 from aloe.params import ROOT
 from aloe.records import write_text
 from aloe.runs import Run
+from aloe.stages import STAGES
 
 README = ROOT / "README.md"
 FIGURE = "al_curves.svg"
@@ -80,6 +83,33 @@ def markdown_table(run: Run) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def unheard_sentence(run: Run) -> str:
+    """How many replies of each policy hold a word that nobody used, as a sentence; empty where that was not counted."""
+    shares = finished_metrics(run)["benchmark"].get("unheard_words")
+    if not shares:
+        return ""
+    each = ", ".join(f"`{name}` {row['share']:.0%}" for name, row in shares.items())
+    return f"Replies with a word that nobody used in the study, most of them garbled: {each}."
+
+
+def note(folder: Path) -> str | None:
+    """What to know of a run's numbers before reading them: that its run here is not at its end; None if it is.
+
+    Args:
+        folder: a run's folder, which has a `metrics.json`.
+    """
+    path = folder / "manifest.json"
+    try:
+        done = json.loads(path.read_text(encoding="utf-8"))["stages"] if path.is_file() else {}
+    except (ValueError, KeyError, TypeError):
+        done = {}
+    n_done = sum(stage.name in done for stage in STAGES)
+    if n_done == len(STAGES):
+        return None
+    return (f"Note: {folder} has {n_done} of {len(STAGES)} stages done on this machine; numbers of the others are "
+            f"an earlier run's, or came with the repository.")  # fmt: skip
+
+
 def publish(run: Run) -> bool:
     """Write sentence, figure and table into the README, if its markers name this run; True if they do."""
     text = README.read_text(encoding="utf-8") if README.is_file() else ""
@@ -87,7 +117,9 @@ def publish(run: Run) -> bool:
     if not found or (ROOT / found["folder"]).resolve() != run.root.resolve():
         return False
     figure = os.path.relpath(run.figures / FIGURE, ROOT)
-    body = f"{headline(run).sentence}\n\n![Alignment level by turn and policy]({figure})\n\n{markdown_table(run)}\n"
+    picture = f"![Alignment level by turn and policy]({figure})"
+    parts = (headline(run).sentence, picture, markdown_table(run), unheard_sentence(run))
+    body = "\n\n".join(part for part in parts if part) + "\n"
     new = text[: found.end(1)] + body + text[found.start(3) :]
     if new != text:
         write_text(README, new)

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from aloe import stages
+from aloe.ahead import look_ahead
 from aloe.errors import NotEnough, UserError
 from aloe.execution import execute, refresh_prose
 from aloe.headline import publish, text_table
+from aloe.preset_files import check_files
 from aloe.provenance import fingerprint
 from aloe.records import write_text
 from aloe.rendering import Stopped, build_report, report_is_current
@@ -45,13 +47,17 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
 
     Raises:
         NotEnough: a stage could do nothing with what the models replied; there is a report of what there is.
-        UserError: an output is damaged, or a stage found something else that the user can mend.
+        UserError: a file that the preset names is wrong, its base model is not to be had, an output is damaged, or a
+            stage found something else that the user can mend.
         NotebookFailed: a notebook stopped with another error.
     """
+    check_files(run.params)
     run.root.mkdir(parents=True, exist_ok=True)
     with run.run_lock():
         refuse_damage(run)
         restore_metrics(run)
+        if any(why_to_run(stage, run, _Hashes()) for stage in STAGES[:3]):  # those before the first training
+            look_ahead(run.params)
         for number, stage in enumerate(STAGES, 1):
             reason = why_to_run(stage, run, _Hashes())
             print(f"[{number}/{len(STAGES)}] {stage.name}: {reason or 'up to date'}", flush=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aloe.losses import WITH_REFERENCE
 from aloe.params import ROOT, Params, Role, Sft
 from aloe.policies import OWN
+from aloe.preset_files import check_files
 from aloe.prices import usd
 from aloe.prompts import prompt_file
 from aloe.room import model_size, training_bytes
@@ -57,7 +58,12 @@ class Plan(NamedTuple):
 
 
 def make_plan(params: Params) -> Plan:
-    """Work out the plan of a run."""
+    """Work out the plan of a run.
+
+    Raises:
+        UserError: a file that the preset names is missing or wrong.
+    """
+    check_files(params)
     roles = tuple(_plan_roles(params))
     costs = [role.usd for role in roles]
     size = model_size(params.training.base_model)
@@ -87,9 +93,10 @@ def describe(params: Params) -> str:
     gpu = "none" if plan.gpu_gb == 0 else _known(plan.gpu_gb, "GB", 0)
     facts = [
         f"Preset {params.name}: {params.description}", f"({what})", "", *lines, "",
-        f"base model    {params.training.base_model} ({_millions(plan.parameters)} parameters, "
+        f"base model    {params.training.base_model} ({_counted(plan.parameters)} parameters, "
         f"{params.training.method})",
-        f"hours         {plan.asking_hours:.1f} asking, {_known(plan.training_hours, 'training and generating', 1)}",
+        f"hours         {_known(plan.asking_hours, 'asking', 1)}, "
+        f"{_known(plan.training_hours, 'training and generating', 1)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
     if params.journal:
@@ -225,8 +232,13 @@ def _money(value: float | None) -> str:
 
 
 def _known(value: float | None, unit: str, digits: int) -> str:
-    return f"unknown {unit}" if value is None else f"{value:,.{digits}f} {unit}"
+    if value is None:
+        return f"unknown {unit}"
+    least = 10**-digits
+    return f"under {least:g} {unit}" if value < least / 2 else f"{value:,.{digits}f} {unit}"
 
 
-def _millions(size: float | None) -> str:
-    return "unknown number of" if size is None else f"{size / 1e6:,.1f} million"
+def _counted(size: float | None) -> str:
+    if size is None:
+        return "unknown number of"
+    return f"{size / 1e6:,.1f} million" if size < 1e9 else f"{size / 1e9:,.1f} billion"

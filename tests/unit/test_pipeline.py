@@ -1,6 +1,8 @@
 """The driver: what is run again and what is not, what is never overwritten, and how a notebook's end is told."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +12,7 @@ from aloe import pipeline, stages
 from aloe.__main__ import main
 from aloe.errors import NotEnough, UserError
 from aloe.execution import NotebookFailed, execute, refresh_prose
+from aloe.headline import note
 from aloe.params import load_params
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage, imported_modules, recipe
@@ -250,6 +253,24 @@ def test_a_user_error_in_a_cell_comes_out_as_its_sentence_and_leaves_no_finished
     assert target.with_suffix(".failed.ipynb").is_file()
 
 
+def test_an_error_of_one_job_among_many_comes_out_of_a_notebook_as_its_sentence(tmp_path, monkeypatch):
+    preset = tmp_path / "keyed.yaml"
+    preset.write_text(
+        "extends: smoke\nendpoints:\n  simulated: {base_url: 'http://127.0.0.1:9/v1', api_key_env: NO_KEY}\n"
+    )
+    monkeypatch.delenv("NO_KEY", raising=False)
+    code = f"""
+from pathlib import Path
+from aloe.asking import instruct
+from aloe.chat import open_chat
+from aloe.runs import open_run
+run = open_run({str(preset)!r}, outputs=Path({str(tmp_path)!r}))
+with open_chat(run) as chat:
+    chat.run([lambda i=i: chat.ask("user", instruct(str(i))) for i in range(9)], "jobs")"""
+    with pytest.raises(UserError, match="set the environment variable NO_KEY"):
+        execute(make_notebook(tmp_path / "b.ipynb", code), tmp_path / "out.ipynb", {"preset": "smoke", "seed": None})
+
+
 def test_not_enough_in_a_cell_stays_what_it_is(tmp_path):
     code = "from aloe.errors import NotEnough\nraise NotEnough('no pair')"
     with pytest.raises(NotEnough, match=r"^no pair$"):
@@ -274,3 +295,32 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_code_2(arguments, capsys
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert "Traceback" not in printed.err
+
+
+def test_cleaning_beside_a_run_is_refused_and_removes_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("aloe.runs.open_run.__defaults__", (None, tmp_path))
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "kept.txt").write_text("kept")
+    hold = "import sys, time; from pathlib import Path; from aloe.locks import Lock; Lock(Path(sys.argv[1]), 'It').acquire(); print(1, flush=True); time.sleep(60)"  # noqa: E501
+    held = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / "smoke" / ".run.lock")], stdout=subprocess.PIPE)
+    held.stdout.readline()
+    assert main(["clean", "--preset", "smoke"]) == 2
+    assert "is in use by process" in capsys.readouterr().err
+    assert (tmp_path / "smoke" / "kept.txt").is_file()
+    held.kill()
+    held.wait()
+    assert main(["clean", "--preset", "smoke"]) == 0
+    assert not (tmp_path / "smoke" / "kept.txt").exists()
+
+
+def test_numbers_of_a_run_that_is_not_at_its_end_come_with_a_note(tmp_path):
+    every = {stage.name: {} for stage in STAGES}
+    for manifest, said in (
+        (None, "has 0 of 7"),
+        ({"stages": {STAGES[0].name: {}, "report": {}}}, "has 1 of 7"),
+        ({"stages": {**every, "report": {}}}, None),
+    ):
+        if manifest is not None:
+            (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        found = note(tmp_path)
+        assert found is None if said is None else said in found

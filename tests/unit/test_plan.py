@@ -46,7 +46,7 @@ def test_limits_per_minute_make_a_run_longer():
     assert slowed.asking_hours == pytest.approx(sum(role.calls for role in slowed.roles) / 3600)
 
 
-def test_a_loss_without_a_reference_and_general_conversations_change_the_hours():
+def test_a_loss_without_a_reference_and_general_conversations_change_the_hours(tmp_path):
     params = load_params("sandbox")
     training = params.training
 
@@ -59,7 +59,10 @@ def test_a_loss_without_a_reference_and_general_conversations_change_the_hours()
                         for epochs, loss in ((1.0, "sigmoid"), (1.0, "cpo"), (2.0, "sigmoid")))  # fmt: skip
     assert none - free == pytest.approx((more - none) / 3)
     double = hours(sft=dataclasses.replace(training.sft, epochs=2 * training.sft.epochs))
-    assert hours(sft=dataclasses.replace(training.sft, mix=Mix("general.jsonl", 0.5))) == pytest.approx(double)
+    talk = {"messages": [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]}
+    general = tmp_path / "general.jsonl"
+    general.write_text(f"{json.dumps(talk)}\n" * 1000, encoding="utf-8")
+    assert hours(sft=dataclasses.replace(training.sft, mix=Mix(str(general), 0.5))) == pytest.approx(double)
 
 
 def test_a_policy_behind_an_endpoint_is_asked_once_per_case_and_turn():

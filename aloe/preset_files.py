@@ -1,0 +1,31 @@
+"""The files that a preset names, read and counted before anything is planned, asked or paid for.
+
+In: `Params`. Out: nothing; what is wrong with a file is said as it would be by the stage that reads it, hours later.
+"""
+
+from aloe.mixes import draw_mix
+from aloe.params import ROOT, Params
+from aloe.texts import load_texts
+
+LEAST_SEEDS = 5
+
+
+def check_files(params: Params) -> None:
+    """Read the seeds, the benchmark's personas, and the general conversations that are mixed into SFT.
+
+    Raises:
+        UserError: a file is missing, a line of it is not what it should be, or it has fewer texts than the preset
+            asks for.
+    """
+    files, sizes = params.personas, params.benchmark
+    seeds = max(LEAST_SEEDS, files.shots)
+    for path, minimum in (
+        (files.seed_profiles, seeds),
+        (files.seed_personalities, seeds),
+        (files.benchmark_profiles, sizes.n_profiles),
+        (files.benchmark_personalities, sizes.n_personalities),
+    ):
+        load_texts(ROOT / path, minimum)
+    trainings = [params.training.sft, *(arm.sft for arm in (params.arms.sft or {}).values())]
+    for mix in dict.fromkeys(sft.mix for sft in trainings if sft.mix):
+        draw_mix(mix, params.trees.n_trees, params.seed)
