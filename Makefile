@@ -93,7 +93,7 @@ push: $(READY)  ## send that to a model hub, private unless it is there: make pu
 	@$(ALOE) push --preset $(PRESET) $(SEED_FLAG) $(if $(POLICY),--policy "$(POLICY)") $(if $(GGUF),--gguf "$(GGUF)") --repo "$(REPO)"
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # The settings keep two threads from spinning while they wait, and freed memory from going back to the system.
 base-model: $(READY)  ## pretrain the sandbox's small base model from scratch (about 45 minutes on 2 cores)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 DIMENSION = 384
-BAR_FROM = 200  # texts; fewer take under 5 s on one core
+BAR_FROM = 500  # texts; fewer take about 5 s on one core
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:

@@ -21,6 +21,17 @@ def literal(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(shown.split()))
 
 
+def sentence(text: str) -> str:
+    """As `literal`, but names and short commands between backticks stay code: an error's own sentence.
+
+    >>> sentence("run `make all` of <b>")
+    'run `make all` of \\<b\\>'
+    """
+    parts = re.split(r"`([A-Za-z][\w./ =:-]{0,80})`", text)
+    shown = [literal(f".{part}.")[2:-2] if i % 2 == 0 else f"`{part}`" for i, part in enumerate(parts)]
+    return "".join(shown)
+
+
 def _cannot_be_seen(character: str) -> bool:
     hidden = unicodedata.category(character) in ("Cc", "Cs") and not character.isspace()
     return hidden or character in _TURNING

@@ -20,7 +20,7 @@ from aloe.families import families, self_judging
 from aloe.findings import differences_table, growth, manner_sentence, policies_table
 from aloe.folders import whole_folder
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table
-from aloe.markdown import literal
+from aloe.markdown import sentence
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
@@ -71,15 +71,16 @@ def build_report(run: Run, stopped: Stopped | None = None) -> None:
         RuntimeError: Sphinx found a fault; the message holds what it printed.
     """
     with tempfile.TemporaryDirectory(prefix="aloe-report-") as folder:
-        source = Path(folder, "source")
+        source, built = Path(folder, "source"), Path(folder, "built", "html")  # MyST-NB also writes beside the latter
         write_source(run, source, stopped)
+        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
+        done = subprocess.run(
+            [*command, "-d", str(Path(folder, "doctrees")), str(source), str(built)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"The report could not be built:\n{done.stdout}{done.stderr}")
         with whole_folder(run.report) as site:
-            command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
-            done = subprocess.run(
-                [*command, "-d", str(Path(folder, "doctrees")), str(source), str(site)], capture_output=True, text=True
-            )
-            if done.returncode:
-                raise RuntimeError(f"The report could not be built:\n{done.stdout}{done.stderr}")
+            shutil.copytree(built, site, dirs_exist_ok=True)
     if stopped is None:
         run.record_stage("report", _inputs(run), [])
 
@@ -114,7 +115,7 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         shutil.copy(run.figures / FIGURE, folder / FIGURE)
         fields |= _found(run)
     else:
-        fields |= {"stage": stopped.stage, "why": literal(stopped.why)}
+        fields |= {"stage": stopped.stage, "why": sentence(stopped.why)}
     front = "index.md" if stopped is None else "unfinished.md"
     for name, target, values in ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run))):
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)

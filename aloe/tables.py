@@ -11,6 +11,8 @@ import pandas as pd
 
 from aloe.findings import NBSP, NONE
 
+pd.set_option("display.max_colwidth", None)  # a sentence in a cell is shown whole
+
 
 def rounded(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """Every number of a frame as text.
