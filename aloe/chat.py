@@ -133,6 +133,10 @@ class Chat:
             raise RuntimeError(f"{len(jobs) - done} of {len(jobs)} jobs of {label!r} were cancelled")
         return results
 
+    def journal_cost(self) -> dict[str, float | None]:
+        """Calls in the journal when it was opened and since, and the USD that they cost; None for an unknown price."""
+        return {"journal_calls": self._spending.calls, "journal_usd": self._spending.usd}
+
     def close(self) -> None:
         """Close connections, event loop and journal."""
         if self._loop.is_closed():

@@ -57,7 +57,8 @@ def _finished(folder: Path) -> dict[str, Any]:
 
 def _row(name: str, left: float | None, right: float | None, digits: int) -> tuple[str, str, str, str]:
     both = left is not None and right is not None
-    difference = f"{right - left:+.{digits}f}" if both else ""  # type: ignore[operator]
+    places = 0 if isinstance(left, int) and isinstance(right, int) else digits
+    difference = f"{right - left:+.{places}f}" if both else ""  # type: ignore[operator]
     return name, _text(left, digits), _text(right, digits), difference
 
 

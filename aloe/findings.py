@@ -70,6 +70,16 @@ def growth(name: str, policy: Mapping[str, Any]) -> str:
     return f"`{name}`: by IR its alignment is {_GROWTH[slope]}; {where}: {why}."
 
 
+def late_sentence(benchmark: Mapping[str, Any]) -> str:
+    """Whose alignment still grows over turns 4 to 10, in one sentence; empty where dialogues are shorter."""
+    said: dict[str, list[str]] = {}
+    for name, policy in benchmark["policies"].items():
+        if policy.get("slope_4_10") is not None:
+            said.setdefault(verdict(policy["slope_4_10"], policy.get("slope_4_10_ci")), []).append(f"`{name}`")
+    parts = [f"{_GROWTH[key]} with {_listed(names)}" for key, names in said.items()]
+    return f"Late in the conversation, over turns 4 to 10, alignment is {'; '.join(parts)}." if parts else ""
+
+
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:
     """What is shown of taking up facts and of manner, all policies in a sentence each; empty without measurements."""
     facts = [f"`{name}`" for name, own in benchmark.get("recalled", {}).items() if _above(own, "")]

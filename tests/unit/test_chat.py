@@ -438,6 +438,16 @@ def test_the_key_is_nowhere_in_the_journal(run, opened, monkeypatch):
     assert all(KEY.encode() not in path.read_bytes() for path in run.journal.parent.iterdir())
 
 
+def test_the_cost_of_the_journal_is_that_of_all_attempts(run, opened, monkeypatch):
+    monkeypatch.setattr(spending, "usd", lambda _, model, prompt, reply: (prompt + reply) / 1000)
+    first = opened(run, Server())
+    ask(first, "a", "b")
+    again = opened(run, Server())
+    ask(again, "a", "b", "c")
+    assert (again.usage.calls, again.usage.cached_calls) == (1, 2)
+    assert again.journal_cost() == {"journal_calls": 3, "journal_usd": pytest.approx(3 * again.usage.usd)}
+
+
 def test_a_missing_key_names_its_variable_and_the_journal_needs_none(run, opened, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
     keyed = at(run, base_url="https://example.org/v1", api_key_env="MY_KEY")
