@@ -67,12 +67,14 @@ def _notebook_faults() -> Iterator[None]:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from aloe.pipeline import outdated
     from aloe.rendering import build_report
 
     run = _begun(options)
     with run.run_lock():
         build_report(run)
     print(f"Report: {run.report / 'index.html'}")
+    _print_note(outdated(run))
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -83,11 +85,12 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from aloe.headline import note, text_table
+    from aloe.headline import text_table
+    from aloe.pipeline import outdated
 
     run = _open(options)
     print(text_table(run))
-    _print_note(note(run.root))
+    _print_note(outdated(run))
 
 
 def _compare(options: argparse.Namespace) -> None:

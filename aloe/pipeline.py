@@ -18,7 +18,7 @@ from aloe import stages
 from aloe.ahead import look_ahead
 from aloe.errors import NotEnough, UserError
 from aloe.execution import execute, refresh_prose
-from aloe.headline import publish, text_table
+from aloe.headline import note, publish, text_table
 from aloe.preset_files import check_files
 from aloe.provenance import fingerprint
 from aloe.records import write_text
@@ -91,6 +91,8 @@ def redo_analysis(run: Run, preset: str, seed: int | None) -> None:
         run_stage(analysis, run, preset, seed)
         publish(run)
         print(f"\n{text_table(run)}\nFigures: {run.figures}")
+        if said := outdated(run):
+            print(said)
 
 
 def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
@@ -136,6 +138,19 @@ def why_to_run(stage: Stage, run: Run, hashes: Mapping[Path, str]) -> str | None
     now = {_short(path, run): hashes[path] if path.exists() else None for path in stages.inputs(stage, run)}
     changed += sorted(name for name in {*now, *record["inputs"]} if now.get(name) != record["inputs"].get(name))
     return f"changed: {', '.join(changed[:3])}{' and more' if changed[3:] else ''}" if changed else None
+
+
+def outdated(run: Run) -> str | None:
+    """What to know of a run's numbers before reading them: stages to run (again); None if it is up to date."""
+    if said := note(run.root):
+        return said
+    hashes = _Hashes()
+    reasons = {stage.name: why_to_run(stage, run, hashes) for stage in STAGES}
+    first = next((f"{name} ({reason})" for name, reason in reasons.items() if reason), None)
+    if first is None:
+        return None
+    return (f"Note: {run.root} was made before something changed; to be run again, from {first}. Until `make all "
+            f"PRESET={run.params.name}` has done that, its numbers are the earlier ones.")  # fmt: skip
 
 
 def refuse_damage(run: Run) -> None:

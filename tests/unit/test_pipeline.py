@@ -297,6 +297,16 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_code_2(arguments, capsys
     assert "Traceback" not in printed.err
 
 
+def test_numbers_from_before_a_change_come_with_a_note(study, monkeypatch):
+    monkeypatch.setattr("aloe.headline.STAGES", pipeline.STAGES)
+    study.make()
+    assert pipeline.outdated(study.run) is None
+    study.write("02_count", 'write("count.txt", "3"); metric("trees", {"n": 2.5})')
+    assert "to be run again, from 02_count (changed: " in pipeline.outdated(study.run)
+    study.make()
+    assert pipeline.outdated(study.run) is None
+
+
 def test_cleaning_beside_a_run_is_refused_and_removes_nothing(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("aloe.runs.open_run.__defaults__", (None, tmp_path))
     (tmp_path / "smoke").mkdir()
