@@ -7,6 +7,7 @@ journal.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -19,9 +20,11 @@ from aloe.pace import LONGEST_PAUSE, Pace, backoff, pause_asked
 from aloe.params import Endpoint
 
 MOST_GIVEN_UP = 3  # requests in a row that could not be had: the endpoint is down, and no other would fare better
+TOLD_AT = 3  # the failed attempt at one request after which people are told
 _PASSING = frozenset({408, 409, 425, 429})  # and every 5xx
 _LONGEST_BACKOFF, _LONGEST_BACKOFF_429 = 8.0, 30.0  # seconds; after a 429, many requests wait for one place
 _BYTES_PER_TOKEN = 4
+log = logging.getLogger(__name__)
 
 
 class AskError(UserError):
@@ -76,6 +79,7 @@ class Client:
         self._pace = Pace(name, endpoint.max_in_flight, endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self._size = 1  # tokens that the last request may take in all
         self._given_up = 0  # requests in a row that got no answer
+        self._told = False  # that requests get no answer, since the last one that did
         limits = httpx2.Limits(max_connections=endpoint.max_in_flight, max_keepalive_connections=endpoint.max_in_flight)
         near = transport is not None or endpoint.loopback
         http = openai.DefaultAsyncHttpxClient(
@@ -107,6 +111,10 @@ class Client:
         unanswered: openai.OpenAIError | None = None
         for attempt in range(self._tries):
             if attempt:
+                if attempt == TOLD_AT and unanswered is not None and not self._told:
+                    self._told = True
+                    log.warning("%s gives no answer (%s); trying again, up to %d times in all (Ctrl-C to give up).",
+                                self._where, self._without_key(_said(unanswered))[:200], self._tries)  # fmt: skip
                 await asyncio.sleep(self._wait(unanswered, attempt - 1))
             await self._pace.enter(tokens)
             try:
@@ -116,7 +124,7 @@ class Client:
                 if not _passing(error):
                     raise self._explained(error, model) from None
                 continue
-            unanswered, self._given_up = None, 0
+            unanswered, self._given_up, self._told = None, 0, False
             if reply is not None:
                 if None not in (reply.prompt_tokens, reply.completion_tokens):
                     self._pace.used(tokens, (reply.prompt_tokens or 0) + (reply.completion_tokens or 0))

@@ -25,7 +25,7 @@ def sentence(text: str) -> str:
     """As `literal`, but names and short commands between backticks stay code: an error's own sentence.
 
     >>> sentence("run `make all` of <b>")
-    'run `make all` of \\<b\\>'
+    'run `make all` of \\\\<b\\\\>'
     """
     parts = re.split(r"`([A-Za-z][\w./ =:-]{0,80})`", text)
     shown = [literal(f".{part}.")[2:-2] if i % 2 == 0 else f"`{part}`" for i, part in enumerate(parts)]

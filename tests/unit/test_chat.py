@@ -458,6 +458,16 @@ def test_a_missing_key_names_its_variable_and_the_journal_needs_none(run, opened
         ask(opened(keyed, Server()), "b")
 
 
+def test_a_server_that_gives_no_answer_is_told_once_while_it_is_asked_again(run, opened, monkeypatch, caplog):
+    monkeypatch.setattr("aloe.clients.backoff", lambda *_: 0.0)
+    gone = at(run, base_url="http://127.0.0.1:9/v1", max_retries=5)
+    with pytest.raises(AskError, match="in 6 tries"):
+        ask(opened(gone, None), "a")
+    told = [record.getMessage() for record in caplog.records if "gives no answer" in record.getMessage()]
+    assert len(told) == 1
+    assert "trying again, up to 6 times in all" in told[0]
+
+
 def test_a_server_that_is_not_there_is_named(run, opened):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -249,3 +249,10 @@ def test_what_reads_a_run_makes_no_folder_for_one_that_does_not_exist(monkeypatc
     assert main([command, "--preset", "smoke"]) == 2
     assert "run `make all PRESET=smoke` first" in capsys.readouterr().err or command == "journal"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_a_whole_folder_can_be_read_by_whom_the_folder_can(tmp_path):
+    with whole_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("w")
+        (folder / "weights").chmod(0o600)
+    assert (tmp_path / "model" / "weights").stat().st_mode & 0o666 == (tmp_path / "model").stat().st_mode & 0o666
