@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aloe.errors import UserError
-from aloe.runs import Run, open_run
+from aloe.runs import Run, command_of, open_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         a_run = hasattr(options, "preset") and options.command not in (_export, _push)
-        again = f"make all PRESET={options.preset}" if a_run else "the same command"
+        again = command_of(options.preset, options.seed) if a_run else "the same command"
         print(f"\nStopped. Nothing that was done or paid for is lost: `{again}` goes on from here.", file=sys.stderr)
         return 130
     return 0
@@ -196,7 +196,7 @@ def _begun(options: argparse.Namespace) -> Run:
     """
     run = _open(options)
     if not run.root.is_dir():
-        raise UserError(f"{run.root} does not exist; run `make all PRESET={options.preset}` first.")
+        raise UserError(f"{run.root} does not exist; run `{run.command()}` first.")
     return run
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from aloe.errors import NotEnough, UserError
 from aloe.params import ROOT
 from aloe.records import write_text
+from aloe.stages import read_notebook
 
 _LAST_LINES = 15
 
@@ -66,7 +67,7 @@ def refresh_prose(source: Path, executed: Path) -> None:
 
     The code cells of both must be the same, the cell that papermill injects apart.
     """
-    new, old = (json.loads(path.read_text(encoding="utf-8")) for path in (source, executed))
+    new, old = map(read_notebook, (source, executed))
     done = [cell for cell in old["cells"] if cell["cell_type"] == "code"]
     injected = [cell for cell in done if "injected-parameters" in _tags(cell)]
     remaining = iter([cell for cell in done if cell not in injected])

@@ -30,7 +30,7 @@ def finished(run: Run, policy: str) -> Finished:
         UserError: a stage is not done, the preset has changed since, the policy was not trained in this run, or
             weights, conversations or numbers are not those of the benchmark.
     """
-    again = f"run `make all PRESET={run.params.name}` first"
+    again = f"run `{run.command()}` first"
     metrics, manifest = finished_metrics(run), run.read_manifest()
     records = manifest.get("stages", {})
     for stage in STAGES:

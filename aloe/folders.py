@@ -27,7 +27,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(abandoned)
             new.mkdir(parents=True)
             yield new
-            usual = new.stat().st_mode & 0o666  # libraries that write a temporary file first leave it to its owner alone
+            usual = (
+                new.stat().st_mode & 0o666
+            )  # libraries that write a temporary file first leave it to its owner alone
             for file in new.rglob("*"):
                 if file.is_file() and not file.is_symlink():
                     file.chmod(usual)

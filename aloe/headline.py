@@ -63,7 +63,7 @@ def finished_metrics(run: Run) -> dict[str, Any]:
     """
     metrics = run.read_metrics()
     if not metrics.get("benchmark", {}).get("policies"):
-        raise UserError(f"{run.metrics}: the benchmark is not done; run `make all PRESET={run.params.name}` first.")
+        raise UserError(f"{run.metrics}: the benchmark is not done; run `{run.command()}` first.")
     return metrics
 
 

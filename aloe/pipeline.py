@@ -29,6 +29,9 @@ from aloe.stages import STAGES, Stage
 # What a stage leaves is found by looking; these are not results of a stage.
 _NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "manifest.json", "metrics.json")
 
+# Keys of `metrics.json` that the file may have from another run which found the same, such as the published one.
+_PASSING = frozenset({"cost", "seconds", "tokens_per_second"})
+
 
 class _Hashes(dict[Path, str]):
     """Fingerprints, each computed once: a model is an output of one stage and an input of two."""
@@ -86,7 +89,7 @@ def redo_analysis(run: Run, preset: str, seed: int | None) -> None:
     *earlier, analysis = STAGES
     with run.run_lock():
         if not _record(run, earlier[-1]):
-            raise UserError(f"{run.root}: the benchmark is not done; run `make all PRESET={run.params.name}` first.")
+            raise UserError(f"{run.root}: the benchmark is not done; run `{run.command()}` first.")
         refuse_damage(run)
         run_stage(analysis, run, preset, seed)
         publish(run)
@@ -149,8 +152,8 @@ def outdated(run: Run) -> str | None:
     first = next((f"{name} ({reason})" for name, reason in reasons.items() if reason), None)
     if first is None:
         return None
-    return (f"Note: {run.root} was made before something changed; to be run again, from {first}. Until `make all "
-            f"PRESET={run.params.name}` has done that, its numbers are the earlier ones.")  # fmt: skip
+    return (f"Note: {run.root} was made before something changed; to be run again, from {first}. Until "
+            f"`{run.command()}` has done that, its numbers are the earlier ones.")  # fmt: skip
 
 
 def refuse_damage(run: Run) -> None:
@@ -164,8 +167,11 @@ def refuse_damage(run: Run) -> None:
                     f"{path} is not what stage {stage.name} wrote: its content has changed since. Nothing was "
                     f"overwritten. Put the right file back, or remove it (rm -r '{path}') to have it made again."
                 )
+        if (executed := run.notebooks / stage.notebook.name).is_file():
+            stages.read_notebook(executed)
         for key, value in record.get("metrics", {}).items():
-            if _metric(run, key) not in (None, value):
+            found = _metric(run, key)
+            if found is not None and _lasting({key: found}) != _lasting({key: value}):
                 raise UserError(
                     f"{run.metrics}: `{key}` is not what stage {stage.name} wrote. Nothing was overwritten. Put the "
                     f"right file back, or remove it (rm '{run.metrics}') to have it made again."
@@ -221,6 +227,13 @@ def _metric(run: Run, key: str) -> Any:
     value: Any = run.read_metrics() if run.metrics.is_file() else {}
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _lasting(value: Any) -> Any:
+    """A part of `metrics.json` without what differs between two runs that found the same: costs and times."""
+    if isinstance(value, dict):
+        return {key: _lasting(part) for key, part in value.items() if key not in _PASSING}
     return value
 
 

@@ -25,7 +25,7 @@ from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
 from aloe.runs import Run, open_run
-from aloe.stages import STAGES
+from aloe.stages import STAGES, read_notebook
 
 SOURCES = ROOT / "aloe" / "report"
 _SIMULATED = """:::{admonition} Simulated
@@ -192,7 +192,7 @@ def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:
         ended = stopped is not None and stage.name == stopped.stage
         paths[stage.name] = run.notebooks / f"{stage.name}{'.failed' if ended else ''}.ipynb"
         if not paths[stage.name].is_file():
-            raise UserError(f"{paths[stage.name]} does not exist; run `make all PRESET={run.params.name}` first.")
+            raise UserError(f"{paths[stage.name]} does not exist; run `{run.command()}` first.")
         if ended:
             break
     return paths
@@ -215,7 +215,7 @@ def _folded(notebook: Path) -> str:
 
     Cells that hold nothing but parameters are left out.
     """
-    content = json.loads(notebook.read_text(encoding="utf-8"))
+    content = read_notebook(notebook)
     content["cells"] = _until_it_ended(content["cells"])
     for cell in content["cells"]:
         if cell["cell_type"] == "code":

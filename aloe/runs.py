@@ -34,6 +34,11 @@ class Run:
     name: str
     params: Params
     root: Path
+    opened: str = ""
+
+    def command(self) -> str:
+        """What a person types to go on with it."""
+        return self.opened or f"make all PRESET={self.params.name}"
 
     @property
     def calibration(self) -> Path:
@@ -155,7 +160,7 @@ class Run:
             UserError: it is missing or damaged.
         """
         if not self.metrics.is_file():
-            raise UserError(f"{self.metrics} does not exist; run `make all PRESET={self.params.name}` first.")
+            raise UserError(f"{self.metrics} does not exist; run `{self.command()}` first.")
         return _read_json(self.metrics)
 
     def update_metrics(self, section: Mapping[str, Any]) -> None:
@@ -229,7 +234,18 @@ def open_run(preset: str, seed: int | None = None, outputs: Path = OUTPUTS) -> R
     """
     params = load_params(preset, seed)
     name = params.name if seed is None else f"{params.name}-seed{params.seed}"
-    return Run(name, params, outputs / name)
+    return Run(name, params, outputs / name, command_of(preset, seed))
+
+
+def command_of(preset: str, seed: int | None) -> str:
+    """What a person types for the run of a preset and a seed.
+
+    >>> command_of("sandbox", 1)
+    'make all PRESET=sandbox SEED=1'
+    """
+    path = Path(preset)
+    shown = path.relative_to(ROOT) if path.is_absolute() and path.is_relative_to(ROOT) else preset
+    return f"make all PRESET={shown}" + ("" if seed is None else f" SEED={seed}")
 
 
 def split_of(identifier: str) -> str:

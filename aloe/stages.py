@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from aloe.errors import UserError
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage, switches
@@ -154,14 +155,31 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
     return paths
 
 
+def read_notebook(path: Path) -> dict[str, Any]:
+    """A notebook as plain data.
+
+    Raises:
+        UserError: the file is no notebook.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        whole = all(isinstance(cell["metadata"], dict) and "source" in cell for cell in content["cells"])
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged: it is no notebook. Nothing was overwritten. Put the right file back, or "
+                        f"remove it (rm '{path}') to have it made again.")  # fmt: skip
+    return dict(content)
+
+
 def code_cells(notebook: Path) -> list[str]:
     """The sources of a notebook's code cells, in order."""
-    return [_text(cell) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if _is_code(cell)]
+    return [_text(cell) for cell in read_notebook(notebook)["cells"] if _is_code(cell)]
 
 
 def prose(notebook: Path) -> str:
     """Hash of everything in a notebook that is not code."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = read_notebook(notebook)["cells"]
     return _sha(json.dumps([None if _is_code(cell) else _text(cell) for cell in cells]))
 
 

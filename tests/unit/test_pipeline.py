@@ -297,6 +297,36 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_code_2(arguments, capsys
     assert "Traceback" not in printed.err
 
 
+def test_metrics_that_differ_in_cost_and_time_only_are_those_of_another_run_that_found_the_same(study):
+    study.write(
+        "02_count", 'write("count.txt", "2"); metric("trees", {"n": 2.5, "cost": {"usd": 1.0}, "seconds": 3.0})'
+    )
+    study.make()
+    study.run.update_metrics({"trees": {"n": 2.5, "cost": {"usd": 0.0}, "seconds": 1.0}})
+    assert study.make() == []
+    study.run.update_metrics({"trees": {"n": 2.25, "cost": {"usd": 0.0}, "seconds": 1.0}})
+    with pytest.raises(UserError, match="`trees` is not what stage 02_count wrote"):
+        study.make()
+
+
+@pytest.mark.parametrize("content", ["xx", "{}", '{"cells": [1]}'])
+def test_a_damaged_executed_notebook_is_a_sentence(study, content):
+    damaged = study.run.notebooks / "01_words.ipynb"
+    damaged.write_text(content)
+    with pytest.raises(UserError, match=r"01_words\.ipynb is damaged: it is no notebook"):
+        study.make()
+    damaged.unlink()
+    assert study.make() == ["01_words"]
+
+
+def test_errors_name_the_command_with_the_preset_and_the_seed_that_were_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("aloe.runs.open_run.__defaults__", (None, tmp_path / "outputs"))
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("extends: smoke\n")
+    assert main(["table", "--preset", str(preset), "--seed", "4"]) == 2
+    assert f"run `make all PRESET={preset} SEED=4` first" in capsys.readouterr().err
+
+
 def test_numbers_from_before_a_change_come_with_a_note(study, monkeypatch):
     monkeypatch.setattr("aloe.headline.STAGES", pipeline.STAGES)
     study.make()
