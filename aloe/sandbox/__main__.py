@@ -1,6 +1,9 @@
 """`python -m aloe.sandbox --port P`: the simulated model as a real server on 127.0.0.1, for tests and benchmarks."""
 
 import argparse
+import contextlib
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from aloe.sandbox.model import Knobs
 
 
 def main() -> int:
-    """Serve until interrupted; 2 for a fault file that cannot be used."""
+    """Serve until interrupted; 2 for a fault file or a port that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m aloe.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that every answer takes at least")
@@ -24,9 +27,20 @@ def main() -> int:
         return 2
     import uvicorn
 
-    print(f"The simulated model answers at http://127.0.0.1:{arguments.port}/v1; Ctrl-C stops it.", flush=True)
     app = build_app(Knobs(), arguments.seed, arguments.latency, faults)
-    uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_level="warning", access_log=False)
+    try:
+        listening = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
+    except OSError as error:
+        print(
+            f"Port {arguments.port} cannot be had ({os.strerror(error.errno or 0)}); choose another one.",
+            file=sys.stderr,
+        )
+        return 2
+    with listening:  # requests that come before the server is up wait for it
+        print(f"The simulated model answers at http://127.0.0.1:{listening.getsockname()[1]}/v1; Ctrl-C stops it.",
+              flush=True)  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
     return 0
 
 

@@ -127,7 +127,7 @@ _VERBS = (  # the verb of a fact says more about its field than a noun in passin
 )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=100_000)
+@functools.lru_cache(maxsize=20_000)
 def topic_of(text: str, focus: str | None = None) -> str | None:
     """The topic that a fact or message is about; `focus` (its noun phrase) counts double.
 

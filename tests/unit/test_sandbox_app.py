@@ -199,3 +199,12 @@ def test_a_caller_who_has_hung_up_is_not_answered():
             httpx2.post(f"{url}/v1/chat/completions", json=MANY[0], timeout=0.1)
         httpx2.post(f"{url}/v1/chat/completions", json=MANY[1]).raise_for_status()
         assert httpx2.get(f"{url}/stats").json() == {"received": 2, "answered": 1}
+
+
+def test_a_port_that_is_taken_is_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "aloe.sandbox", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be had (Address already in use); choose another one" in done.stderr
+    assert "Traceback" not in done.stderr
