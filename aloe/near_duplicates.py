@@ -52,7 +52,7 @@ class Cut(NamedTuple):
 class Nearest(NamedTuple):
     """For each of some rows, which of the others is most like it, and how much; -1 and -inf where there is no other."""
 
-    index: np.ndarray
+    at: np.ndarray
     similarity: np.ndarray
 
 
@@ -170,7 +170,7 @@ class Pool:
         before, among = nearest(rows, self._rows[:size]), rows @ rows.T
         verdicts, kept = [], list[int]()
         for i, text in enumerate(candidates):
-            at, highest = int(before.index[i]), float(before.similarity[i])
+            at, highest = int(before.at[i]), float(before.similarity[i])
             like = self._known[at] if at >= 0 else None
             if kept and (beside := float(among[i, kept].max())) > highest:
                 highest, like = beside, candidates[kept[int(among[i, kept].argmax())]]
