@@ -129,6 +129,22 @@ def nearest(rows: np.ndarray, others: np.ndarray) -> Nearest:
     return Nearest(index, similarity)
 
 
+def share_above(rows: np.ndarray, cut: float) -> float:
+    """The share of all pairs of rows whose cosine similarity is above the cut: 0 where there is no near-duplicate.
+
+    Args:
+        rows: unit rows, shape (n_rows, dimension); at least two.
+    """
+    n = len(rows)
+    if n < 2:
+        raise ValueError(f"at least two rows make a pair, got {n}")
+    above = 0
+    for start in range(0, n, BATCH):
+        block = rows[start : start + BATCH] @ rows[start:].T
+        above += int(np.triu(block > cut, 1).sum())
+    return above / (n * (n - 1) / 2)
+
+
 class Pool:
     """Texts no two of which are too close, nor too close to a held-out text.
 

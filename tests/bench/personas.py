@@ -1,6 +1,6 @@
 """The near-duplicate filter beside one that embeds anew for every comparison, and its memory with a large pool.
 
-In: nothing; the simulated writer fills a pool first, untimed. Out: a table on stdout and in `outputs/bench/personas.md`.
+In: nothing; the simulated writer fills a pool first, untimed. Out: a table on stdout, and `outputs/bench/personas.md`.
 Both arms embed the same texts with the same embedder in one run, the pool included, and must decide alike. The ratio of
 CPU seconds is given beside that of the clock, since other programs slow only the latter. The memory row runs in a
 process of its own, on random unit rows: 100,000 real texts would take an hour to embed. `make bench` runs it.
