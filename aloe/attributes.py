@@ -25,6 +25,7 @@ ATTRIBUTES = ("age", "gender", "occupation", "region")
 AGES = {"18 to 29": range(18, 30), "30 to 44": range(30, 45), "45 to 59": range(45, 60), "60 and over": range(60, 121)}
 CLEAR = 0.05  # VADER's own mark: a compound score beyond it on either side is no longer neutral
 _AGE = re.compile(r"\b(\d{1,3})[- ]years?[- ]old\b|\baged? (\d{1,3})\b|\b(\d{1,3}) years of age\b")
+_NUMBER = re.compile(r"(?<![\w.,])(\d\d)(?![\w.]|,\d)")
 _GENDER = {
     "she": "she",
     "her": "she",
@@ -50,12 +51,12 @@ def trait_table(personalities: Sequence[Text]) -> pd.DataFrame:
 
 
 def age(profile: str) -> str:
-    """The band of the first age that is stated; that of a child in the text comes later in it.
+    """The band of the first age that is stated, or else of the first number of two digits in the first sentence.
 
-    >>> age("Ana is a 34-year-old nurse."), age("Ana is a nurse.")
-    ('30 to 44', 'unknown')
+    >>> age("Ana is a 34-year-old nurse."), age("Ana, 71, is a nurse."), age("Ana is a nurse. She has 12 cats.")
+    ('30 to 44', '60 and over', 'unknown')
     """
-    found = _AGE.search(profile)
+    found = _AGE.search(profile) or _NUMBER.search(next(iter(sentences(profile)), ""))
     years = int(next(group for group in found.groups() if group)) if found else -1
     return next((band for band, ages in AGES.items() if years in ages), UNKNOWN)
 

@@ -25,7 +25,7 @@ TIMES = 3  # how many times longer or shorter than the median seed a text may be
 COMMON = 2  # a word that stands in so many seeds is taken for one of their language
 COVERED = 1 / 3  # of the share of such words that the seed with the fewest has: less is another language
 TELLING = 10  # fewer seeds do not show a language's words
-OTHER_KIND = 0.5  # the share of sentences that read like the other kind from which on a text is refused
+OTHER_KIND = 2 / 3  # a text is refused if more of its sentences than this share read like the other kind
 _ENDS = re.compile(r"[.!?;]+(?:\s+|$)|[。！？；]+")
 _TO_A_MODEL = re.compile(
     r"\b(?:ignore|disregard|forget|override) (?:(?:all|any|the|your|these|my) ){0,3}"
@@ -102,7 +102,7 @@ def _refusals(text: str, wanted: Standard) -> Iterator[str]:
         yield "too few facts" if facts < wanted.facts.start else "too many facts"
     if len(text) not in wanted.characters:
         yield "too short" if len(text) < wanted.characters.start else "too long"
-    if wanted.of_other_kind and wanted.of_other_kind(text) >= OTHER_KIND:
+    if wanted.of_other_kind and wanted.of_other_kind(text) > OTHER_KIND:
         yield "a personality, not a profile" if wanted.kind == "profile" else "a profile, not a personality"
     if coverage(text, wanted.words) < wanted.covered:
         yield "another language"

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from aloe.params import ROOT
@@ -49,10 +51,19 @@ def test_personalities_written_by_hand_pass_as_personalities_and_not_as_profiles
     assert refusal(text, PROFILE) == "a personality, not a profile"
 
 
-def test_a_profile_that_is_half_character_is_refused_and_one_stray_trait_is_not():
+def test_a_profile_that_is_mostly_character_is_refused_and_one_stray_trait_is_not():
     facts, traits = PROFILES[0].split(". "), TRAITS[0].split(". ")
-    assert refusal(". ".join(facts[:4] + traits[:5]), PROFILE) == "a personality, not a profile"
+    assert refusal(". ".join(facts[:2] + traits[:7]), PROFILE) == "a personality, not a profile"
     assert refusal(". ".join(facts[:7] + traits[:1]) + ".", PROFILE) is None
+
+
+def test_personas_in_other_forms_of_sentence_than_the_seeds_pass_too():
+    # Facts in freer sentences than the seeds', traits as short statements: written after the rules, read by them as is.
+    lines = (ROOT / "tests" / "data" / "outside_personas.jsonl").read_text(encoding="utf-8").splitlines()
+    outside = [json.loads(line) for line in lines]
+    assert len(outside) == 30
+    assert {refusal(one["profile"], PROFILE) for one in outside} == {None}
+    assert {refusal(one["personality"], PERSONALITY) for one in outside} == {None}
 
 
 def of_eight(first):
