@@ -72,12 +72,13 @@ _DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "pr
 _DIALOGUE_PROMPTS = tuple(f"prompt:{role}" for role in _DIALOGUE_ROLES)
 
 STAGES = (
-    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"), ()),
+    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"),
+          ("personas/calibration.json",)),
     Stage(
         "02_persona_expansion",
         ("seed", "personas", "roles.persona_writer", "sandbox"),
         (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities",
-         *(f"repo:aloe/data/{name}" for name in ("near_duplicates.jsonl", "attributes.yaml", "unsafe.txt"))),
+         "personas/calibration.json", "repo:aloe/data/attributes.yaml", "repo:aloe/data/unsafe.txt"),
         ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl", "personas/pool_card.md"),
         ("personas", "unparseable.persona_writer"),
     ),
