@@ -60,6 +60,27 @@ def calibration(
     return axes
 
 
+def embedders(pairs: pd.DataFrame, note: str | None = None) -> list[Axes]:
+    """Per kind, the ROC curve of each embedder.
+
+    Args:
+        pairs: columns embedder, kind, label, similarity.
+    """
+    kinds = list(dict.fromkeys(pairs["kind"]))
+    axes = list(plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 3.8), layout="constrained", squeeze=False)[1][0])
+    for ax, kind in zip(axes, kinds, strict=True):
+        own = prepare(pairs, ax, None, f"ROC by embedder: {kind}", note if ax is axes[-1] else None)
+        for (name, rows), (colour, _, line) in zip(pairs.groupby("embedder", sort=False), KINDS, strict=False):
+            own.plot(
+                *roc_points(_similarity(rows, kind, "distinct"), _similarity(rows, kind, "duplicate")),
+                color=colour, ls=line, lw=2, label=str(name),
+            )  # fmt: skip
+        own.axline((0, 0), slope=1, color=INK, lw=1, ls=":", label="chance")
+        own.set(xlabel="distinct pairs flagged", ylabel="duplicates found", xlim=(-0.02, 1), ylim=(0, 1.02))
+        own.legend(loc="lower right", frameon=False, fontsize=8)
+    return axes
+
+
 def roc_points(
     distinct: npt.NDArray[np.float64], duplicate: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

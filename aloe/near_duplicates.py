@@ -14,6 +14,9 @@ import pandas as pd
 
 from aloe.embedding import Embed
 
+BATCH = 256  # candidates compared at once
+BLOCK = 8192  # pool rows in one matrix product: similarities are held for so many, never for the whole pool
+
 
 @dataclass(frozen=True)
 class LabelledPair:
@@ -44,6 +47,13 @@ class Cut(NamedTuple):
 
     threshold: float
     youden: float
+
+
+class Nearest(NamedTuple):
+    """For each of some rows, which of the others is most like it, and how much; -1 and -inf where there is no other."""
+
+    at: np.ndarray
+    similarity: np.ndarray
 
 
 class Verdict(NamedTuple):
@@ -98,16 +108,54 @@ def youden_cut(similarity: np.ndarray, duplicate: np.ndarray) -> Cut:
     return Cut(float(cuts[chosen]), float(youden[chosen]))
 
 
+def nearest(rows: np.ndarray, others: np.ndarray) -> Nearest:
+    """The highest cosine similarity of each row to the others, without a matrix of all similarities.
+
+    Args:
+        rows: unit rows, shape (n_rows, dimension); a few hundred at a time.
+        others: unit rows, shape (n_others, dimension).
+
+    Returns:
+        Two arrays of shape (n_rows,); of several nearest ones the first.
+    """
+    index = np.full(len(rows), -1)
+    similarity = np.full(len(rows), -np.inf, dtype=np.float32)
+    for start in range(0, len(others), BLOCK):
+        block = rows @ others[start : start + BLOCK].T
+        best = block.argmax(axis=1)
+        highest = block[np.arange(len(rows)), best]
+        nearer = highest > similarity
+        index[nearer], similarity[nearer] = start + best[nearer], highest[nearer]
+    return Nearest(index, similarity)
+
+
+def share_above(rows: np.ndarray, cut: float) -> float:
+    """The share of all pairs of rows whose cosine similarity is above the cut: 0 where there is no near-duplicate.
+
+    Args:
+        rows: unit rows, shape (n_rows, dimension); at least two.
+    """
+    n = len(rows)
+    if n < 2:
+        raise ValueError(f"at least two rows make a pair, got {n}")
+    above = 0
+    for start in range(0, n, BATCH):
+        block = rows[start : start + BATCH] @ rows[start:].T
+        above += int(np.triu(block > cut, 1).sum())
+    return above / (n * (n - 1) / 2)
+
+
 class Pool:
     """Texts no two of which are too close, nor too close to a held-out text.
 
     Every text is embedded once. The rows stand in one matrix that grows in place (doubling), so that a batch of
-    candidates costs one matrix product against pool, held-out texts and the batch itself.
+    candidates costs one matrix product against what is there and one among itself. Time grows as candidates times
+    pool, memory as pool plus batch.
     """
 
     def __init__(self, embed: Embed, threshold: float, held_out: Sequence[str] = ()) -> None:
         self._embed, self._threshold, self._n_held_out = embed, threshold, len(held_out)
-        self._known = list(held_out)
+        self._known, self._seen = list(held_out), set(held_out)
         rows = embed(self._known)
         self._rows = np.empty((max(64, 2 * len(rows)), rows.shape[1]), dtype=np.float32)
         self._rows[: len(rows)] = rows
@@ -123,28 +171,33 @@ class Pool:
     def add(self, candidates: Sequence[str]) -> list[Verdict]:
         """Keep each candidate whose highest similarity to all before it is at or under the threshold.
 
-        "Before it" are the held-out texts, the pool, and the candidates kept earlier in this batch. A word-for-word
-        repeat is never kept, whatever the threshold.
+        "Before it" are the held-out texts, the pool, and the candidates kept earlier in this batch: the verdicts are
+        those of offering one after the other. A word-for-word repeat is never kept, whatever the threshold.
 
         Returns:
             One verdict per candidate, in order.
         """
-        start, end = len(self._known), len(self._known) + len(candidates)
-        self._reserve(end)
-        self._rows[start:end] = self._embed(candidates)
-        similarity = self._rows[start:end] @ self._rows[:end].T
-        texts, columns, verdicts = [*self._known, *candidates], list(range(start)), []
-        seen = set(self._known)
-        for offset, text in enumerate(candidates):
-            nearest = columns[int(np.argmax(similarity[offset, columns]))] if columns else None
-            highest = None if nearest is None else float(similarity[offset, nearest])
-            kept = text not in seen and (highest is None or highest <= self._threshold)
-            verdicts.append(Verdict(text, kept, highest, None if nearest is None else texts[nearest]))
-            if kept:
-                columns.append(start + offset)
-                seen.add(text)
-        self._rows[start : len(columns)] = self._rows[columns[start:]]
-        self._known = [texts[column] for column in columns]
+        batches = (candidates[start : start + BATCH] for start in range(0, len(candidates), BATCH))
+        return [verdict for batch in batches for verdict in self._add(batch)]
+
+    def _add(self, candidates: Sequence[str]) -> list[Verdict]:
+        size = len(self._known)
+        rows = self._embed(candidates)
+        before, among = nearest(rows, self._rows[:size]), rows @ rows.T
+        verdicts, kept = [], list[int]()
+        for i, text in enumerate(candidates):
+            at, highest = int(before.at[i]), float(before.similarity[i])
+            like = self._known[at] if at >= 0 else None
+            if kept and (beside := float(among[i, kept].max())) > highest:
+                highest, like = beside, candidates[kept[int(among[i, kept].argmax())]]
+            keep = text not in self._seen and highest <= self._threshold
+            verdicts.append(Verdict(text, keep, None if like is None else highest, like))
+            if keep:
+                kept.append(i)
+                self._seen.add(text)
+        self._reserve(size + len(kept))
+        self._rows[size : size + len(kept)] = rows[kept]
+        self._known += [candidates[i] for i in kept]
         return verdicts
 
     def _reserve(self, n_rows: int) -> None:

@@ -121,7 +121,7 @@ class Personas:
     benchmark_personalities: str
     shots: Count
     batch: Count
-    embedder: Literal["minilm"]
+    embedder: Literal["minilm", "ngrams"]
     threshold_profiles: Rate
     threshold_personalities: Rate
     window: Count

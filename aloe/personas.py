@@ -1,14 +1,15 @@
 """Seed texts in, personas out: read, expand to saturation, draw, split, pair.
 
 A profile is everyday facts, a personality is traits; both are one text. The pool grows by asking the persona writer
-for more like a few random entries, and keeps what reads like a profile or personality and is no near-duplicate.
-Training and development share no profile and no personality. This module does not know dialogues or where files lie.
+for more like a few random entries, and keeps what reads like a profile or personality (`quality`) and is no
+near-duplicate. Training and development share no profile and no personality. This module does not know dialogues or
+where files lie.
 """
 
 import functools
 import logging
 import random
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -21,6 +22,7 @@ from aloe.embedding import Embed, embed
 from aloe.errors import NotEnough, UserError
 from aloe.near_duplicates import Pool
 from aloe.params import Personas
+from aloe.quality import Kind, Standard, refusal, standard
 from aloe.records import Persona
 from aloe.texts import Text, json_strings, text_problem
 
@@ -28,12 +30,10 @@ if TYPE_CHECKING:
     from aloe.chat import Chat
 
 log = logging.getLogger(__name__)
-Kind = Literal["profile", "personality"]
 PLURAL = {"profile": "profiles", "personality": "personalities"}
 LETTER = {"profile": "p", "personality": "t"}
 CALLS_PER_ROUND = 8  # requests in flight at once; all of a round see the pool as it was when the round began
-FACTS = (8, 10)  # facts or traits, as the writer is asked; FACTS_TOLERANCE more or fewer sentences still pass
-FACTS_TOLERANCE = 2
+NEAR_DUPLICATE = "near duplicate"
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,14 @@ class Candidate:
 
 
 class Expansion(NamedTuple):
-    """A grown pool, everything that came up for it in order, and how the growing ended."""
+    """A grown pool, everything that came up for it in order, and how the growing ended.
+
+    `offered` counts the seeds and the texts in the replies, before anything looked at them.
+    """
 
     texts: list[str]
     candidates: list[Candidate]
+    offered: int
     calls: int
     unparseable: int
     stopped: Literal["saturated", "max_calls"]
@@ -67,7 +71,7 @@ class Expansion(NamedTuple):
 
 def expand(
     chat: "Chat", seeds: Sequence[Text], kind: Kind, params: Personas, seed: int, held_out: Sequence[Text],
-    embed: Embed = embed,
+    embed: Embed = embed, unlike: Sequence[Text] = (),
 ) -> Expansion:  # fmt: skip
     """Grow a pool from seeds until few new texts are kept, or `max_calls` requests are made.
 
@@ -76,34 +80,38 @@ def expand(
 
     Args:
         chat: answers as `persona_writer`.
-        seeds: pass the same near-duplicate filter as what is written, but no check on their length.
+        seeds: pass the same near-duplicate filter as what is written, but are not held to the standard that they set.
         kind: what they are.
         params: sizes and thresholds.
         seed: of the draw of examples.
         held_out: benchmark texts of this kind; nothing near one is kept.
         embed: texts to unit rows.
+        unlike: seeds of the other kind; what reads like them is refused. Without any, that is not checked.
 
     Raises:
         UserError: fewer seeds than `shots` are left by the filter.
     """
     pool = Pool(embed, _threshold(kind, params), [text.text for text in held_out])
-    allowed = allowed_facts([text.text for text in seeds])
+    wanted = standard(kind, [text.text for text in seeds], [text.text for text in unlike])
     candidates = _admit(pool, kind, [(0, text.text) for text in seeds], None)
     if len(pool) < params.shots:
         lost = "; ".join(f"{c.text[:40]!r} is like {(c.nearest or '')[:40]!r}" for c in candidates if not c.kept)
         raise UserError(f"{len(pool)} of {len(seeds)} seed {PLURAL[kind]} are far enough from the others, but "
                         f"`personas.shots` shows {params.shots}; write more, or other ones. {lost}")  # fmt: skip
     calls = unparseable = 0
+    offered = len(seeds)
     while calls < params.max_calls and not saturated(candidates, params):
         numbers = range(calls + 1, min(calls + CALLS_PER_ROUND, params.max_calls) + 1)
-        jobs = [functools.partial(_ask_writer, chat, kind, pool.texts, params, seed, number) for number in numbers]
+        shown = pool.texts
+        jobs = [functools.partial(_ask_writer, chat, kind, shown, params, seed, number) for number in numbers]
         replies = chat.run(jobs, f"{PLURAL[kind]}: {len(pool)} in the pool")
         unparseable += replies.count(None)
+        offered += sum(len(texts) for texts in replies if texts is not None)
         written = [(n, text) for n, texts in zip(numbers, replies, strict=True) for text in texts or ()]
-        candidates += _admit(pool, kind, written, allowed)
+        candidates += _admit(pool, kind, written, wanted)
         calls = numbers[-1]
     stopped: Literal["saturated", "max_calls"] = "saturated" if saturated(candidates, params) else "max_calls"
-    return Expansion(pool.texts, candidates, calls, unparseable, stopped)
+    return Expansion(pool.texts, candidates, offered, calls, unparseable, stopped)
 
 
 def saturated(candidates: Sequence[Candidate], params: Personas) -> bool:
@@ -122,20 +130,11 @@ def growth(candidates: Sequence[Candidate]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "call", "seen", "kept", "pool", "similarity", "reason"])
 
 
-def count_facts(text: str) -> int:
-    """How many facts or traits: pieces between sentence ends and semicolons.
-
-    >>> count_facts("Marta is a nurse from Porto. She bakes at 4.30 a.m.; she sings alto.")
-    3
-    """
-    pieces = re.split(r"[.!?;]+(?:\s+|$)|[。！？；]+", text)
-    return sum(any(character.isalnum() for character in piece) for piece in pieces)
-
-
-def allowed_facts(seeds: Sequence[str]) -> range:
-    """The counts of facts that pass: 8 to 10, wider where the seeds are shorter or longer, and the tolerance."""
-    counts = [count_facts(text) for text in seeds]
-    return range(max(1, min([*counts, FACTS[0]]) - FACTS_TOLERANCE), max([*counts, FACTS[1]]) + FACTS_TOLERANCE + 1)
+def counted(grown: Expansion) -> dict[str, int]:
+    """How many texts came up, how many were kept, and how many dropped for each reason; nothing is lost in between."""
+    dropped = Counter(candidate.reason or "no reason" for candidate in grown.candidates if not candidate.kept)
+    assert grown.offered == len(grown.texts) + dropped.total(), "a text came up and is neither kept nor dropped"
+    return {"in": grown.offered, "kept": len(grown.texts), **dict(sorted(dropped.items()))}
 
 
 def draw_texts(texts: Sequence[str], n: int, n_dev: int, kind: Kind, seed: int) -> list[Text]:
@@ -201,9 +200,9 @@ async def _ask_writer(
         return None
 
 
-def _admit(pool: Pool, kind: Kind, written: Sequence[tuple[int, str]], allowed: range | None) -> list[Candidate]:
-    """Offer texts to the pool and record what became of each; without `allowed`, facts are not counted."""
-    reasons = [_refusal(text, allowed) for _, text in written]
+def _admit(pool: Pool, kind: Kind, written: Sequence[tuple[int, str]], wanted: Standard | None) -> list[Candidate]:
+    """Offer texts to the pool and record what became of each; without a standard, any usable text may pass."""
+    reasons = [text_problem(text) if wanted is None else refusal(text, wanted) for _, text in written]
     size = len(pool)
     verdicts = iter(pool.add([text for (_, text), reason in zip(written, reasons, strict=True) if reason is None]))
     candidates = []
@@ -213,17 +212,9 @@ def _admit(pool: Pool, kind: Kind, written: Sequence[tuple[int, str]], allowed: 
             continue
         verdict = next(verdicts)
         size += verdict.kept
-        reason = None if verdict.kept else "near duplicate"
+        reason = None if verdict.kept else NEAR_DUPLICATE
         candidates.append(Candidate(kind, call, text, verdict.kept, reason, verdict.similarity, verdict.nearest, size))
     return candidates
-
-
-def _refusal(text: str, allowed: range | None) -> str | None:
-    problem = text_problem(text)
-    if problem is not None or allowed is None:
-        return problem
-    facts = count_facts(text)
-    return None if facts in allowed else "too few facts" if facts < allowed.start else "too many facts"
 
 
 def _threshold(kind: Kind, params: Personas) -> float:

@@ -71,6 +71,11 @@ class Run:
         return self.root / "personas" / "growth.csv"
 
     @property
+    def pool_card(self) -> Path:
+        """What the pool is like, in Markdown."""
+        return self.root / "personas" / "pool_card.md"
+
+    @property
     def trees(self) -> Path:
         """Preference dialogues of training and development personas, one `records.DialogueTree` a line."""
         return self.root / "trees" / "trees.jsonl"

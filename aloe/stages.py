@@ -25,7 +25,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
     " provenance resuming room runs show spending stages strict_yaml talk tree_figure calibration_figure quiet"
-    " training_log watching".split()
+    " pool_figures training_log watching".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
@@ -73,12 +73,14 @@ _DIALOGUE_ROLES = ("user", "inducer", "hinted_responder", "plain_responder", "pr
 _DIALOGUE_PROMPTS = tuple(f"prompt:{role}" for role in _DIALOGUE_ROLES)
 
 STAGES = (
-    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"), ()),
+    Stage("01_persona_seeds", ("seed", "personas"), (*_SEEDS, *_BENCHMARK, "repo:aloe/data/near_duplicates.jsonl"),
+          ("personas/calibration.json",)),
     Stage(
         "02_persona_expansion",
         ("seed", "personas", "roles.persona_writer", "sandbox"),
-        (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities"),
-        ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl"),
+        (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities",
+         "personas/calibration.json", "repo:aloe/data/attributes.yaml", "repo:aloe/data/unsafe.txt"),
+        ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl", "personas/pool_card.md"),
         ("personas", "unparseable.persona_writer"),
     ),
     Stage(

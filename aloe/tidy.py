@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from aloe.personas import count_facts
+from aloe.quality import count_facts
 from aloe.records import DialogueTree
 
 NOTHING_YET = "nothing yet"

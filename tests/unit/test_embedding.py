@@ -3,7 +3,7 @@ import socket
 import numpy as np
 import pytest
 
-from aloe.embedding import embed
+from aloe.embedding import EMBEDDERS, embed, ngrams
 
 CAT = "She keeps a one-eyed cat called Bento."
 KITTEN = "She owns a cat with one eye, named Bento."
@@ -43,3 +43,12 @@ def test_no_network_is_needed(monkeypatch):
 
     embedding._model.cache_clear()
     assert embed([TRAM]).shape == (1, 384)
+
+
+def test_pieces_of_words_work_in_every_script_and_see_a_copy_under_another_name():
+    greek, copy, other = ngrams(["Η Ζωή ψήνει ψωμί.", "Η Εύα ψήνει ψωμί.", "Ο Νίκος έχει τρεις γάτες."])
+    assert greek @ copy > 0.5 > greek @ other
+    assert ngrams(["花子は猫を飼っています。"])[0] @ ngrams(["花子は猫を二匹飼っています。"])[0] > 0.3
+    assert ngrams([]).shape == (0, 1024)
+    assert np.linalg.norm(ngrams(["Ana bakes.", "..."]), axis=1).round(6).tolist()[0] == 1
+    assert set(EMBEDDERS) == {"minilm", "ngrams"}

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from aloe.near_duplicates import LabelledPair, Pool, calibrate, youden_cut
+from aloe import near_duplicates
+from aloe.near_duplicates import LabelledPair, Pool, calibrate, nearest, share_above, youden_cut
 
 # Texts are named by their angle in degrees: "a30" and "b90" have cosine similarity cos 60 degrees = 0.5.
 calls: list[list[str]] = []
@@ -101,3 +102,42 @@ def test_adding_nothing_changes_nothing():
     pool = Pool(by_angle, threshold=0.5)
     assert pool.add([]) == []
     assert pool.texts == []
+
+
+def one_by_one(texts, threshold):
+    """Each text against all kept before it, by itself."""
+    kept = []
+    for text in texts:
+        row = by_angle([text])[0]
+        kept += [text] if all(float(row @ by_angle([other])[0]) <= threshold for other in kept) else []
+    return kept
+
+
+def test_batches_and_blocks_decide_as_one_by_one(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "BATCH", 7)
+    monkeypatch.setattr(near_duplicates, "BLOCK", 5)
+    texts = [f"a{angle}" for angle in np.random.default_rng(0).integers(0, 36_000, 200) / 100]
+    threshold = float(np.cos(np.radians(2.003)))  # no two of the angles are just so far apart
+    pool = Pool(by_angle, threshold)
+    verdicts = [verdict for start in (0, 3, 60) for verdict in pool.add(texts[start : {0: 3, 3: 60, 60: 200}[start]])]
+    assert pool.texts == one_by_one(texts, threshold)
+    assert 60 < len(pool) < 120
+    for verdict in verdicts[1:]:
+        assert verdict.similarity == pytest.approx(float(by_angle([verdict.text])[0] @ by_angle([verdict.nearest])[0]))
+
+
+def test_no_matrix_of_all_similarities_is_made(monkeypatch):
+    shapes = []
+    monkeypatch.setattr(
+        near_duplicates, "nearest", lambda rows, others: shapes.append(len(rows)) or nearest(rows, others)
+    )
+    Pool(by_angle, 1.0).add([f"a{angle / 10}" for angle in range(600)])
+    assert shapes == [256, 256, 88]
+
+
+def test_the_share_of_pairs_above_a_cut_is_counted_over_blocks(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "BATCH", 2)
+    # 0, 10, 20, 90 degrees; above cos 15: (0, 10) and (10, 20) of six pairs
+    assert share_above(by_angle(["a0", "a10", "a20", "a90"]), np.cos(np.radians(15))) == pytest.approx(2 / 6)
+    with pytest.raises(ValueError, match="at least two rows"):
+        share_above(by_angle(["a0"]), 0.5)
