@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aloe.base_models import context_of
+from aloe.branching import widths
 from aloe.families import families, roles, self_judging
 from aloe.policies import OWN
 from aloe.prices import usd
@@ -117,6 +118,37 @@ def _tree_problem(params: "Params") -> str | None:
         most = profiles * personas.personalities_per_profile
         if wanted > most:
             return f"`trees.{key}` is {wanted}, but its split has {most} personas, one tree each."
+    return _branch_problem(params)
+
+
+def _branch_problem(params: "Params") -> str | None:
+    trees, arms = params.trees, params.arms
+    if (trees.branch == "epsilon") != (trees.epsilon is not None):
+        return (
+            "`trees.branch: epsilon` and a number for `trees.epsilon`, the share of turns that do not go on with the "
+            "preferred reply, need each other; give both or neither."
+        )
+    if trees.expand == "one":
+        if trees.expand_depth == 0 and trees.expand_share == 1.0:
+            return None
+        return (
+            "`trees.expand_depth` and `trees.expand_share` say how far trees branch, but `trees.expand: one` lets none "
+            "do so; set it to both, or the two to 0 and 1.0."
+        )
+    if not 0 < trees.expand_depth <= trees.n_turns or trees.n_turns == 1:
+        return (
+            f"`trees.expand: both` needs an `expand_depth` of at least 1, at most `trees.n_turns`, and two turns or "
+            f"more; got {trees.expand_depth} of {trees.n_turns} turns."
+        )
+    sections = {"training": params.training.recipe} | {
+        f"arms.sft.{name}": arm.recipe for name, arm in (arms.sft or {}).items()
+    }
+    for key, recipe in sections.items():
+        if recipe.preferred_history:
+            return (
+                f"`{key}.recipe` has `preferred_history`, one history per dialogue, but `trees.expand: both` continues "
+                f"both replies; train with the corrected recipe, or set `trees.expand` to one."
+            )
     return None
 
 
@@ -139,7 +171,7 @@ def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str
     """What cannot be in a section that trains on pairs."""
     pairs = {"n_pairs": (dpo.n_pairs, trees.n_trees), "n_dev_pairs": (dpo.n_dev_pairs, trees.n_dev_trees)}
     for name, (wanted, n_trees) in pairs.items():
-        most = n_trees * trees.n_turns
+        most = n_trees * sum(widths(trees.n_turns, trees.expand_depth))
         if wanted > most:
             return f"`{key}.dpo.{name}` is {wanted}, but {n_trees} trees give at most {most} pairs."
     if dpo.loss != "sigmoid" and (recipe.large_beta or recipe.no_sft_term):

@@ -136,13 +136,22 @@ class Personas:
 
 @dataclasses.dataclass(frozen=True)
 class Trees:
-    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means."""
+    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means.
+
+    `branch`: `random` takes the preferred or the rejected reply with equal chance, `epsilon` the preferred one but for
+    a share `epsilon` of turns. `expand`: `both` continues both replies of the first `expand_depth` turns, in a sampled
+    share of the dialogues (`expand_share`); the last turn's replies are never continued.
+    """
 
     n_trees: Count
     n_dev_trees: Count
     n_turns: Count
-    branch: Literal["random", "preferred", "rejected"]
+    branch: Literal["random", "preferred", "rejected", "epsilon"]
     tie: Literal["drop"]
+    epsilon: Rate | None = None
+    expand: Literal["one", "both"] = "one"
+    expand_depth: Annotated[int, Range(0, 12)] = 0
+    expand_share: Annotated[float, Range(above=0, high=1)] = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
