@@ -53,6 +53,13 @@ def trunk(tree: DialogueTree) -> DialogueTree:
     return dataclasses.replace(tree, turns=tuple(turn for turn in tree.turns if turn.id in along))
 
 
+def is_whole(tree: DialogueTree, n_turns: int) -> bool:
+    """Did every way through the tree come to `n_turns` turns, and were both replies answered where both were to be?"""
+    answered = [(turn.parent, turn.off_branch) for turn in tree.turns]
+    both = [(turn.id, side) for turn in tree.turns if turn.reason == "both" for side in (False, True)]
+    return all(len(path) == n_turns for path in leaf_paths(tree)) and set(both) <= set(answered)
+
+
 def followed(path: Sequence[Turn]) -> list[Source]:
     """Which reply of each turn a path goes on with; after the last turn, the one that its `branch` names."""
     asides = [*(after.off_branch for after in path[1:]), False][: len(path)]

@@ -13,8 +13,8 @@ from aloe.branching import Path, paths
 from aloe.records import DialogueTree, Source, Turn
 from aloe.show import BLUE, GREY, ORANGE, Html
 
-BOX, REPLY, HIGH, GAP, LEVEL = 150, 92, 34, 8, 128  # pixels: widths of boxes, their height, gaps, from turn to turn
-LETTERS = {BOX: 26, REPLY: 15}  # how many fit into a line of a box
+BOX, REPLY, HIGH, GAP, LEVEL = 150, 108, 34, 8, 128  # pixels: widths of boxes, their height, gaps, from turn to turn
+LETTERS = {BOX: 24, REPLY: 18}  # how many fit into a line of a box
 
 
 class _Place(NamedTuple):

@@ -9,7 +9,7 @@ from scripted_chat import ScriptedChat
 from test_dialogues import ANA, persona, scripts
 
 from aloe import branching
-from aloe.branching import history, is_expanded, leaf_paths, paths, trunk, widths
+from aloe.branching import history, is_expanded, is_whole, leaf_paths, paths, trunk, widths
 from aloe.chat import AskError
 from aloe.dialogues import grow_trees
 from aloe.errors import NotEnough, UserError
@@ -152,6 +152,10 @@ def test_the_trunk_is_the_dialogue_without_expansion():
     beside = [t for t in whole.turns if t not in trunk(whole).turns]
     assert all(t.id.rpartition("-")[2].strip("hp") == "" for t in beside)
     assert len(leaf_paths(whole)) == 8
+    assert is_whole(whole, 4)
+    assert is_whole(plain, 4)
+    assert not is_whole(plain, 5)
+    assert not is_whole(trunk(whole), 4)
 
 
 def test_a_tree_that_branches_is_the_same_at_any_order_of_work_and_comes_back_from_its_file(tmp_path):
