@@ -4,6 +4,7 @@ In: `Params`. Out: the first contradiction as a sentence that names the keys, or
 """
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from aloe.params import Dpo, Endpoint, Params, Trees
     from aloe.recipes import Recipe
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -118,7 +120,26 @@ def _tree_problem(params: "Params") -> str | None:
         most = profiles * personas.personalities_per_profile
         if wanted > most:
             return f"`trees.{key}` is {wanted}, but its split has {most} personas, one tree each."
-    return _branch_problem(params)
+    return _start_problem(params) or _branch_problem(params)
+
+
+def _start_problem(params: "Params") -> str | None:
+    """What cannot be in a preset that starts from a user's copy of the release."""
+    pool, dialogues = params.personas.from_released, params.trees.from_released
+    if pool and dialogues:
+        return (
+            "`personas.from_released` and `trees.from_released` are two starts: dialogues bring their own personas, so "
+            "the pool would not be used; give one of them."
+        )
+    if dialogues and params.trees.expand == "both":
+        return "`trees.expand: both` grows dialogues, but `trees.from_released` reads them; give one of the two."
+    named = {"trees.from_released": dialogues} | {
+        f"personas.from_released.{kind}": getattr(pool, kind, None) for kind in ("profiles", "personalities")
+    }
+    for key, path in named.items():
+        if path is not None and not (REPOSITORY / path).is_file():
+            return f"`{key}` is {path}, which is no file; give the path of your copy of the release."
+    return None
 
 
 def _branch_problem(params: "Params") -> str | None:

@@ -93,6 +93,9 @@ def describe(params: Params) -> str:
         f"hours         {plan.asking_hours:.1f} asking, {_known(plan.training_hours, 'training and generating', 1)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
+    if params.personas.from_released or params.trees.from_released:
+        read = "dialogues" if params.trees.from_released else "persona pool"
+        facts.append(f"start         a copy of the released {read}, which nobody has to write")
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
@@ -108,7 +111,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
     reply = min(REPLY, bench.max_new_tokens * CHARACTERS_PER_TOKEN)
-    writing = writer_calls(params.personas)
+    writing = 0 if personas.from_released or trees.from_released else writer_calls(personas)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),

@@ -52,14 +52,14 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[
     """
     rows = []
     for tree in trees:
-        learned: set[str] = set()  # ids of turns whose wanted reply is learned
+        learned: set[tuple[str, Source]] = set()  # replies, by turn and kind
         for path in leaf_paths(tree):
             wanted = [
-                turn.id not in learned and _kind(turn, source) == reply
+                (turn.id, source) not in learned and _continued_as(turn, source) == reply
                 for turn, source in zip(path, followed(path), strict=True)
             ]
             if any(wanted):
-                learned |= {turn.id for turn, learn in zip(path, wanted, strict=True) if learn}
+                learned |= {(turn.id, source) for turn, source in zip(path, followed(path), strict=True)}
                 messages = [{"role": message.role, "content": message.content} for message in history(path)]
                 rows.append({"messages": messages, "train": [flag for learn in wanted for flag in (False, learn)]})
     return rows
@@ -94,8 +94,8 @@ def counts(trees: Iterable[DialogueTree]) -> Counts:
     return Counts(len(labels), len(labels) - ties - unparseable, ties, unparseable)
 
 
-def _kind(turn: Turn, source: Source) -> Reply | None:
-    """Whether one of a turn's replies is the preferred or the rejected one; None where no reply was preferred."""
+def _continued_as(turn: Turn, source: Source) -> Reply | None:
+    """Whether a dialogue that goes on with this reply does so with the preferred or the rejected one; None: neither."""
     if turn.label in ("tie", "unparseable"):
         return None
     return "preferred" if turn.label == source else "rejected"

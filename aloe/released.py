@@ -42,9 +42,10 @@ def read_texts(path: Path) -> list[str]:
 def read_trees(path: Path) -> list[DialogueTree]:
     """Every dialogue, in file order, as a tree without side branches.
 
-    The release does not say which reply was hinted, nor what the judge answered: here `hinted` holds the preferred
-    reply and `label` is always "hinted"; `branch` is "hinted" where `chosen`, which names the branch that *continued*,
-    is "preferred"; `verdicts` are empty. Ids number dialogues, distinct profiles and personalities in file order.
+    The release does not say which reply was hinted, nor what the judge answered: the tree's `origin` is "released",
+    `hinted` holds the preferred reply, and `label` is always "hinted"; `branch` is "hinted" where `chosen`, which names
+    the branch that *continued*, is "preferred"; `verdicts` are empty. Ids number dialogues, distinct profiles and
+    personalities in file order.
 
     Raises:
         UserError: the file is missing, empty, cut off or not UTF-8; a dialogue has not exactly the schema's fields.
@@ -142,7 +143,7 @@ def _as_trees(entries: Iterable[tuple[int, Any]], path: Path) -> list[DialogueTr
         if not fields["conversations"]:
             raise UserError(f"{where}: the dialogue has no turn; remove it.")
         turns = [_as_turn(turn, tree_id, k, f"{where}, turn {k}") for k, turn in enumerate(fields["conversations"], 1)]
-        trees.append(DialogueTree(tree_id, persona, tuple(turns)))
+        trees.append(DialogueTree(tree_id, persona, tuple(turns), origin="released"))
     return trees
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aloe.branching import Path, paths
 from aloe.records import DialogueTree, Source, Turn
-from aloe.show import BLUE, GREY, ORANGE, Html
+from aloe.show import BLUE, GREY, ORANGE, Html, reply_name
 
 BOX, REPLY, HIGH, GAP, LEVEL = 150, 108, 34, 8, 128  # pixels: widths of boxes, their height, gaps, from turn to turn
 LETTERS = {BOX: 24, REPLY: 18}  # how many fit into a line of a box
@@ -108,8 +108,9 @@ def _boxes(turn: Turn, number: int, place: _Place, tree: DialogueTree) -> str:
         verdict = turn.label if turn.preferred is None else "preferred" if turn.label == source else "rejected"
         colour = {"preferred": BLUE, "rejected": ORANGE}.get(verdict, GREY)
         went_on = (turn.id, source != turn.branch) in parents
-        told = f"{source} reply: {verdict}{', continued' if went_on else ''}"
-        drawn += _box(x, place.y + LEVEL / 2, REPLY, colour, f"{source}, {verdict}", turn.reply(source),
+        told = f"{reply_name(source, tree.origin)}: {verdict}{', continued' if went_on else ''}"
+        label = verdict if tree.origin == "released" else f"{source}, {verdict}"
+        drawn += _box(x, place.y + LEVEL / 2, REPLY, colour, label, turn.reply(source),
                       f"{told}\n\n{turn.reply(source)}", dashed=not went_on)  # fmt: skip
     return drawn
 

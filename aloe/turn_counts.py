@@ -25,13 +25,15 @@ class TrainingCounts(NamedTuple):
 def turns_held(params: Params) -> list[int]:
     """How many turns all dialogues together will hold as their first, second, ...: none where they are read."""
     trees = params.trees
+    if trees.from_released:
+        return [0] * trees.n_turns
     expanded = _expanded(params, "train") + _expanded(params, "dev")
     plain = trees.n_trees + trees.n_dev_trees - expanded
     return [plain + expanded * width for width in widths(trees.n_turns, trees.expand_depth)]
 
 
 def training_counts(params: Params) -> TrainingCounts:
-    """What there will be to train on."""
+    """What there will be to train on; at most, where dialogues are read."""
     trees, expanded = params.trees, _expanded(params, "train")
     plain, whole = trees.n_trees - expanded, widths(trees.n_turns, trees.expand_depth)
     return TrainingCounts(plain * trees.n_turns + expanded * sum(whole), plain + expanded * whole[-1])
