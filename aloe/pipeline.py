@@ -25,7 +25,7 @@ from aloe.runs import Run
 from aloe.stages import STAGES, Stage
 
 # What a stage leaves is found by looking; these are not results of a stage.
-_NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "manifest.json", "metrics.json")
+_NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "dataset", "manifest.json", "metrics.json")
 
 
 class _Hashes(dict[Path, str]):
