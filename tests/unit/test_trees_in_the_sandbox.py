@@ -1,6 +1,8 @@
 """Trees held with the simulated model, through the real client: whole, interrupted anywhere, and with strangers."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +62,37 @@ def test_a_tree_that_was_interrupted_anywhere_is_the_same_when_it_goes_on(tmp_pa
     assert again == tree
     assert needed - calls <= asked <= needed  # what was answered before is not asked again
     assert hold(tmp_path, WHOLE, [BEES]) == ([tree], 0)
+
+
+def strangers():
+    """Thirty personas in the manner of the published ones, by an author whom the simulated model has never read."""
+    lines = (Path(__file__).parent.parent / "data" / "strangers.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = {
+        kind: [t["text"] for t in map(json.loads, lines) if t["kind"] == kind] for kind in ("profile", "personality")
+    }
+    return [
+        Persona(f"train-p{p:03d}-t{t:03d}", f"train-p{p:03d}", f"train-t{t:03d}", profile, texts["personality"][t])
+        for p, profile in enumerate(texts["profile"])
+        for t in ((p + step) % len(texts["personality"]) for step in range(3))
+    ]
+
+
+def test_thirty_strangers_go_through_trees_without_a_change(tmp_path):
+    people = strangers()
+    assert len({person.id for person in people}) == 30
+    short = dataclasses.replace(WHOLE, n_turns=2, expand_depth=1, expand_share=0.2)
+    trees, _ = hold(tmp_path, short, people)
+    assert [tree.persona for tree in trees] == people
+    assert {len(tree.turns) for tree in trees} == {2, 3}
+    turns = [turn for tree in trees for turn in tree.turns]
+    assert not [turn for turn in turns if "simulated language model" in turn.user + turn.hinted + turn.plain]
+    assert {turn.label for turn in turns} <= {"hinted", "plain", "tie"}
+    # Their users are told apart, say something of themselves, and the inducer finds it in the text that it was given.
+    assert len({tree.turns[0].user for tree in trees}) > 20
+    noted = [turn for turn in turns if turn.inferred_profile != "nothing yet"]
+    assert len(noted) > len(turns) / 4
+    for tree in trees:
+        for turn in tree.turns:
+            facts = [] if turn.inferred_profile == "nothing yet" else turn.inferred_profile.rstrip(".").split(". ")
+            assert all(fact in tree.persona.profile for fact in facts), turn.inferred_profile
+    assert counts(trees).pairs > len(turns) / 2
