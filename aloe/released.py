@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from aloe.branching import followed
 from aloe.errors import UserError
 from aloe.records import DialogueTree, Persona, Turn, write_text
 
@@ -198,13 +199,13 @@ def _reply(data: str | list[Any], where: str) -> str:
 def _as_released(tree: DialogueTree) -> dict[str, Any]:
     """The dialogue in the release's schema, up to its first turn without a preferred reply."""
     turns = []
-    for turn in tree.turns:
+    for turn, source in zip(tree.turns, followed(tree.turns), strict=True):
         if turn.preferred is None:
             break
         turns.append({
             "user": turn.user,
             "assistant": {"preferred": turn.preferred, "rejected": turn.rejected},
-            "chosen": "preferred" if turn.branch == turn.label else "rejected",
+            "chosen": "preferred" if source == turn.label else "rejected",
             "inferred_profile": turn.inferred_profile,
             "inferred_personality": turn.inferred_personality,
         })  # fmt: skip

@@ -24,7 +24,7 @@ RELEASED = NOTEBOOKS / "released"
 # Modules that carry values and bytes, start processes, or draw: an edit there changes no result and retrains no model.
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
-    " provenance resuming room runs show spending stages strict_yaml talk tree_figure calibration_figure quiet"
+    " provenance resuming room runs show spending stages strict_yaml talk tree_figure tree_svg calibration_figure quiet"
     " training_log watching".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
