@@ -97,6 +97,8 @@ def _budget_problem(params: "Params") -> str | None:
 
 def _split_problem(params: "Params") -> str | None:
     personas = params.personas
+    if params.trees.from_released:  # dialogues bring their own personas, as many as there are
+        return None
     left = {
         "profiles": personas.n_profiles - personas.dev_profiles,
         "personalities": personas.n_personalities - personas.dev_personalities,
@@ -118,7 +120,7 @@ def _tree_problem(params: "Params") -> str | None:
     }
     for key, (wanted, profiles) in splits.items():
         most = profiles * personas.personalities_per_profile
-        if wanted > most:
+        if wanted > most and not trees.from_released:
             return f"`trees.{key}` is {wanted}, but its split has {most} personas, one tree each."
     return _start_problem(params) or _branch_problem(params)
 

@@ -15,6 +15,7 @@ from aloe.released import write_trees
 from aloe.runs import open_run
 from aloe.stages import STAGES, inputs
 from aloe.starting import KINDS, draw_start, pair_start, read_start, take_dialogues, usable
+from aloe.texts import Text
 
 
 def dialogue(profile, personality, users=("Hi.", "And?"), chosen="preferred"):
@@ -34,7 +35,7 @@ def preset(tmp_path):
             path.write_text("".join(json.dumps(entry) + "\n" for entry in dialogues))
             mine["trees"]["from_released"] = str(path)
         if pool is not None:
-            mine["personas"]["from_released"] = {}
+            mine["personas"] |= {"from_released": {}, "personalities_per_profile": 2}
             for name, word in (("profiles", "Facts"), ("personalities", "Traits")):
                 path = tmp_path / f"{name}.jsonl"
                 path.write_text("".join(json.dumps(f"{word} {i}.") + "\n" for i in range(pool)))
@@ -97,15 +98,16 @@ def test_dialogues_become_trees_of_this_run_at_most_as_many_as_asked_for(preset,
 
 
 def test_a_dialogue_whose_user_never_answers_is_counted_and_one_whose_user_stops_ends_there(preset):
-    dialogues = [*GRID[:-2], dialogue(5, 3, ("Hi.", " ", "Still there?")), dialogue(5, 4, ("",))]
+    users = {3: ("Hi.", " ", "Still there?"), 4: ("", "Hello?")}  # by personality
+    dialogues = [dialogue(p, t, users.get(t, ("Hi.", "And?"))) for p in range(6) for t in range(5)]
     params, start, _, _, (personas, _) = begun(preset(dialogues, n_trees=50, n_dev_trees=10))
-    whole = take_dialogues(start, personas, params.trees, 0)
-    assert len(whole.trees) + sum(whole.dropped.values()) == 30
-    silent = {key: n for key, n in (whole.dropped | whole.cut_short).items() if "the user says nothing" in key}
-    ends = {p.id for p in personas if p.profile == "Facts 5." and p.personality in ("Traits 3.", "Traits 4.")}
-    assert sum(silent.values()) == len(ends) > 0
-    assert sorted(len(tree.turns) for tree in whole.trees)[:2] == [1, 2] or "Traits 3." not in {
-        p.personality for p in personas if p.id in ends}  # fmt: skip
+    stop, never = (sum(p.personality == f"Traits {t}." for p in personas) for t in (3, 4))
+    assert min(stop, never) >= 2
+    trees, dropped, cut_short = take_dialogues(start, personas, params.trees, 0)
+    assert cut_short == {"the user says nothing": stop}
+    assert dropped == {"persona is not of this run": 14, "at its first turn the user says nothing": never}
+    assert len(trees) + sum(dropped.values()) == 30
+    assert {len(tree.turns) for tree in trees if tree.persona.personality == "Traits 3."} == {1}
 
 
 def test_two_dialogues_of_one_persona_are_two_trees(preset):
@@ -126,8 +128,11 @@ def test_of_a_pool_as_many_are_drawn_as_asked_for_and_paired(preset):
 def test_too_small_a_copy_is_a_sentence(preset):
     with pytest.raises(NotEnough, match=r"2 profiles of the release can be used, and `personas\.dev_profiles` sets 2"):
         begun(preset([dialogue(0, 0), dialogue(1, 1)]))
-    with pytest.raises(NotEnough, match="both its profile and its personality in the"):
-        begun(preset([dialogue(i, i) for i in range(3)]))
+    start = read_start(load_params(preset([dialogue(0, 0), dialogue(1, 1)])))
+    crossed = {"profile": [Text("train-p000", "Facts 0."), Text("dev-p000", "Facts 1.")],
+               "personality": [Text("train-t000", "Traits 1."), Text("dev-t000", "Traits 0.")]}  # fmt: skip
+    with pytest.raises(NotEnough, match="both its profile and its personality in the train split"):
+        pair_start(start, crossed, load_params("smoke"))
 
 
 def test_the_plan_of_such_a_run_asks_nobody_to_write_or_to_talk(preset):
@@ -173,4 +178,4 @@ def test_our_own_trees_written_in_the_released_schema_start_another_run(preset, 
     trees = [dataclasses.replace(t, origin="grown") for t in take_dialogues(start, personas, params.trees, 0).trees]
     write_trees(trees, tmp_path / "ours.jsonl", drop_extra=True)
     again = [json.loads(line) for line in (tmp_path / "ours.jsonl").read_text().splitlines()]
-    assert len(begun(preset(again))[1].dialogues) == 16
+    assert len(read_start(load_params(preset(again))).dialogues) == 16
