@@ -23,7 +23,7 @@ UNSLOTH := .venv-unsloth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan dry report figures table compare journal export push lab bench bench-training gpu-wheels unsloth-check base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal export push dataset push-data lab bench bench-training gpu-wheels unsloth-check base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
@@ -92,6 +92,12 @@ export: $(READY)  ## what to take away of a finished PRESET: weights in 16 bits,
 
 push: $(READY)  ## send that to a model hub, private unless it is there: make push REPO=owner/name, token in HF_TOKEN
 	@$(ALOE) push --preset $(PRESET) $(SEED_FLAG) $(if $(POLICY),--policy "$(POLICY)") $(if $(GGUF),--gguf "$(GGUF)") --repo "$(REPO)"
+
+dataset: $(READY)  ## the dialogues of PRESET as a data set: Parquet files by split, and a data card
+	@$(ALOE) dataset --preset $(PRESET) $(SEED_FLAG)
+
+push-data: $(READY)  ## send that to a model hub, private unless it is there: make push-data REPO=owner/name, token in HF_TOKEN
+	@$(ALOE) push-data --preset $(PRESET) $(SEED_FLAG) --repo "$(REPO)"
 
 lab: $(READY)  ## JupyterLab on the project's own kernel
 	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

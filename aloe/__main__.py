@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        a_run = hasattr(options, "preset") and options.command not in (_export, _push)
+        a_run = hasattr(options, "preset") and options.command not in (_export, _push, _dataset, _push_data)
         again = command_of(options.preset, options.seed) if a_run else "the same command"
         print(f"\nStopped. Nothing that was done or paid for is lost: `{again}` goes on from here.", file=sys.stderr)
         return 130
@@ -153,6 +153,27 @@ def _push(options: argparse.Namespace) -> None:
         print(f"Pushed: {push(folder, options.repo, token)}")
 
 
+def _dataset(options: argparse.Namespace) -> None:
+    from aloe.dataset import write_dataset
+
+    run = _begun(options)
+    with run.run_lock():
+        folder = write_dataset(run)
+    print(f"Data set: {folder}\nData card: {folder / 'README.md'}")
+
+
+def _push_data(options: argparse.Namespace) -> None:
+    from aloe.dataset import written
+    from aloe.hub import DATASET, push, read_token
+
+    token = read_token(options.repo, DATASET)
+    run = _begun(options)
+    with run.run_lock():
+        folder = written(run)
+        print(f"Sending {folder} to {options.repo}", flush=True)
+        print(f"Pushed: {push(folder, options.repo, token, DATASET)}")
+
+
 def _clean(options: argparse.Namespace) -> None:
     run = _open(options)
     if not run.root.is_dir():
@@ -225,6 +246,8 @@ def _parser() -> argparse.ArgumentParser:
         ("journal", _journal, "what was asked of models, and what was paid"),
         ("export", _export, "a trained policy to take away: weights in 16 bits, adapter, model card"),
         ("push", _push, "send an export to a model hub"),
+        ("dataset", _dataset, "the dialogues as a data set: Parquet files and a data card"),
+        ("push-data", _push_data, "send that data set to a model hub"),
         ("clean", _clean, "remove the outputs of a run, all but its journal"),
     ):
         added = add(name, command, text)
@@ -233,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
         if command in (_export, _push):
             added.add_argument("--policy", default="dpo", help="which of the run's trained policies")
             added.add_argument("--gguf", help="also write the weights for llama.cpp, such as q4_k_m; needs a GPU")
-        if command is _push:
+        if command in (_push, _push_data):
             added.add_argument("--repo", default="", help="where to, as owner/name")
         if command is _clean:
             added.add_argument("--journal", action="store_true", help="remove the journal of model replies too")

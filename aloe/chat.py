@@ -91,6 +91,10 @@ class Chat:
                 seconds = time.perf_counter() - begun
             return self._journal.put(key, _entry(role, base_url, spec.model, reply, seconds)).reply
 
+    def model(self, role: str) -> str:
+        """The name of the model that answers in a role."""
+        return self._role(role, 0).model
+
     def prompt(self, name: str, **fields: str) -> str:
         """A prompt of the preset's folder with its fields filled in (`prompts.render`)."""
         return render(name, ROOT / self._params.prompts, **fields)

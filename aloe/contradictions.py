@@ -4,10 +4,12 @@ In: `Params`. Out: the first contradiction as a sentence that names the keys, or
 """
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aloe.base_models import context_of
+from aloe.branching import widths
 from aloe.families import families, roles, self_judging
 from aloe.policies import OWN
 from aloe.prices import usd
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from aloe.params import Dpo, Endpoint, Params, Trees
     from aloe.recipes import Recipe
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -94,6 +97,8 @@ def _budget_problem(params: "Params") -> str | None:
 
 def _split_problem(params: "Params") -> str | None:
     personas = params.personas
+    if params.trees.from_released:  # dialogues bring their own personas, as many as there are
+        return None
     left = {
         "profiles": personas.n_profiles - personas.dev_profiles,
         "personalities": personas.n_personalities - personas.dev_personalities,
@@ -115,8 +120,58 @@ def _tree_problem(params: "Params") -> str | None:
     }
     for key, (wanted, profiles) in splits.items():
         most = profiles * personas.personalities_per_profile
-        if wanted > most:
+        if wanted > most and not trees.from_released:
             return f"`trees.{key}` is {wanted}, but its split has {most} personas, one tree each."
+    return _start_problem(params) or _branch_problem(params)
+
+
+def _start_problem(params: "Params") -> str | None:
+    """What cannot be in a preset that starts from a user's copy of the release."""
+    pool, dialogues = params.personas.from_released, params.trees.from_released
+    if pool and dialogues:
+        return (
+            "`personas.from_released` and `trees.from_released` are two starts: dialogues bring their own personas, so "
+            "the pool would not be used; give one of them."
+        )
+    if dialogues and params.trees.expand == "both":
+        return "`trees.expand: both` grows dialogues, but `trees.from_released` reads them; give one of the two."
+    named = {"trees.from_released": dialogues} | {
+        f"personas.from_released.{kind}": getattr(pool, kind, None) for kind in ("profiles", "personalities")
+    }
+    for key, path in named.items():
+        if path is not None and not (REPOSITORY / path).is_file():
+            return f"`{key}` is {path}, which is no file; give the path of your copy of the release."
+    return None
+
+
+def _branch_problem(params: "Params") -> str | None:
+    trees, arms = params.trees, params.arms
+    if (trees.branch == "epsilon") != (trees.epsilon is not None):
+        return (
+            "`trees.branch: epsilon` and a number for `trees.epsilon`, the share of turns that do not go on with the "
+            "preferred reply, need each other; give both or neither."
+        )
+    if trees.expand == "one":
+        if trees.expand_depth == 0 and trees.expand_share == 1.0:
+            return None
+        return (
+            "`trees.expand_depth` and `trees.expand_share` say how far trees branch, but `trees.expand: one` lets none "
+            "do so; set it to both, or the two to 0 and 1.0."
+        )
+    if not 0 < trees.expand_depth <= trees.n_turns or trees.n_turns == 1:
+        return (
+            f"`trees.expand: both` needs an `expand_depth` of at least 1, at most `trees.n_turns`, and two turns or "
+            f"more; got {trees.expand_depth} of {trees.n_turns} turns."
+        )
+    sections = {"training": params.training.recipe} | {
+        f"arms.sft.{name}": arm.recipe for name, arm in (arms.sft or {}).items()
+    }
+    for key, recipe in sections.items():
+        if recipe.preferred_history:
+            return (
+                f"`{key}.recipe` has `preferred_history`, one history per dialogue, but `trees.expand: both` continues "
+                f"both replies; train with the corrected recipe, or set `trees.expand` to one."
+            )
     return None
 
 
@@ -139,7 +194,7 @@ def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str
     """What cannot be in a section that trains on pairs."""
     pairs = {"n_pairs": (dpo.n_pairs, trees.n_trees), "n_dev_pairs": (dpo.n_dev_pairs, trees.n_dev_trees)}
     for name, (wanted, n_trees) in pairs.items():
-        most = n_trees * trees.n_turns
+        most = n_trees * sum(widths(trees.n_turns, trees.expand_depth))
         if wanted > most:
             return f"`{key}.dpo.{name}` is {wanted}, but {n_trees} trees give at most {most} pairs."
     if dpo.loss != "sigmoid" and (recipe.large_beta or recipe.no_sft_term):

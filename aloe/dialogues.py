@@ -2,12 +2,12 @@
 
 Five roles are asked per turn: the user speaks, the inducer notes what has come out, a hinted and a plain responder
 answer, the judge compares the two in both orders. An answer that does not parse after one repair is never guessed.
-Every draw depends on seed, tree and turn alone. This module does not know files, training or who answers.
+Where the preset expands a tree, both replies go on, at the same time. Every draw depends on seed, tree and the way to
+the turn alone. This module does not know files, training or who answers.
 """
 
 import asyncio
 import dataclasses
-import functools
 import heapq
 import logging
 import random
@@ -17,16 +17,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aloe.asking import ask_parsed, instruct
+from aloe.branching import is_expanded
 from aloe.chat import AskError
 from aloe.errors import NotEnough, UserError
 from aloe.params import Trees
 from aloe.prompts import conversation
-from aloe.records import DialogueTree, Message, Persona, Source, Turn
+from aloe.records import DialogueTree, Message, Models, Persona, Reason, Source, Turn
 
 if TYPE_CHECKING:
     from aloe.chat import Chat
 
-Branch = Literal["random", "preferred", "rejected"]
+Branch = Literal["random", "preferred", "rejected", "epsilon"]
 Label = Literal["hinted", "plain", "tie", "unparseable"]
 VERDICT_FORM = 'one line, "Preferred: 1" or "Preferred: 2"'
 INDUCED_FORM = 'two lines, "Profile: ..." and "Personality: ..."'
@@ -40,6 +41,13 @@ class Induced(NamedTuple):
 
     profile: str
     personality: str
+
+
+class Choice(NamedTuple):
+    """The reply that a dialogue goes on with, and why."""
+
+    source: Source
+    reason: Reason
 
 
 class CannotGoOn(Exception):
@@ -78,18 +86,19 @@ def choose_personas(personas: Sequence[Persona], n: int, split: str, seed: int) 
 def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: int) -> list[DialogueTree]:
     """Grow one tree per persona, "tree-<persona id>", in the order of the personas at any concurrency.
 
-    A dialogue that cannot go on is kept up to its last good turn (left out if it has none) and logged as a warning.
+    A dialogue that cannot go on is kept up to its last good turn (left out if it has none) and logged as a warning; so
+    is each branch of one that was expanded.
 
     Raises:
         NotEnough: none, or fewer than 19 in 20, could be finished (one failure is let pass in any number). Replies
             already had are in the journal, so another try pays for nothing twice.
     """
-    jobs = [functools.partial(grow_tree, chat, p, f"tree-{p.id}", params, seed) for p in personas]
-    trees: list[DialogueTree] = chat.run(jobs, "dialogues")
-    short = [tree for tree in trees if len(tree.turns) < params.n_turns]
+    growing = [_Growing(chat, p, f"tree-{p.id}", params, seed) for p in personas]
+    trees: list[DialogueTree] = chat.run([each.grow for each in growing], "dialogues")
+    short = [each.tree_id for each in growing if each.ended_early]
     if len(short) > max(1, MOST_CUT_SHORT * len(trees)) or len(short) == len(trees):
         unread = ", ".join(f"{role} {n}" for role, n in sorted(chat.unparseable.items())) or "none"
-        raise NotEnough(f"{len(short)} of {len(trees)} dialogues could not go on, first {short[0].id} (see the "
+        raise NotEnough(f"{len(short)} of {len(trees)} dialogues could not go on, first {short[0]} (see the "
                         f"warnings for why; answers that could not be read: {unread}). Mend the endpoint or choose "
                         f"another model for the role, and run again: replies already had are taken from the journal."
                         )  # fmt: skip
@@ -97,20 +106,68 @@ def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: i
 
 
 async def grow_tree(chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> DialogueTree:
-    """Hold one dialogue of `n_turns` turns, or up to the last turn that could be finished."""
-    turns: list[Turn] = []
-    history: list[Message] = []
-    for number in range(1, params.n_turns + 1):
-        rng = random.Random(f"{seed}-{tree_id}-{number}")
+    """Hold one dialogue of `n_turns` turns, or up to the last turn that could be finished, in every branch.
+
+    The trunk of a tree that branches is the dialogue that it would be if it did not. Turns on it are called
+    "<tree>-k03", turns beside it "<tree>-k03-hp" after the replies, hinted or plain, that lead there.
+    """
+    return await _Growing(chat, persona, tree_id, params, seed).grow()
+
+
+class _Growing:
+    """One tree while it grows; what is drawn for a turn depends on seed, tree and the way to the turn alone."""
+
+    def __init__(self, chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> None:
+        self.chat, self.persona, self.tree_id, self.params, self.seed = chat, persona, tree_id, params, seed
+        expanded = params.expand == "both" and is_expanded(tree_id, params.expand_share, seed)
+        self.depth = min(params.expand_depth, params.n_turns - 1) if expanded else 0
+        self.ended_early = False
+
+    async def grow(self) -> DialogueTree:
+        turns = await self._go_on((), ())
+        models = Models(**{field.name: self.chat.model(field.name) for field in dataclasses.fields(Models)})
+        return DialogueTree(self.tree_id, self.persona, tuple(turns), models)
+
+    async def _go_on(self, path: tuple[Turn, ...], taken: tuple[Source, ...]) -> list[Turn]:
+        """The turns after `path`, whose replies `taken` were sent; what follows a branch stands first."""
+        grown: list[Turn] = []
+        while len(path) < self.params.n_turns:
+            turn = await self._next(path, taken)
+            if turn is None:
+                return grown
+            grown.append(turn)
+            path = (*path, turn)
+            if turn.reason == "both":
+                sources: list[Source] = sorted(("hinted", "plain"), key=lambda source: source != turn.branch)
+                async with asyncio.TaskGroup() as group:
+                    sides = [group.create_task(self._go_on(path, (*taken, source))) for source in sources]
+                return [*grown, *(later for side in sides for later in side.result())]
+            taken = (*taken, turn.branch)
+        return grown
+
+    async def _next(self, path: tuple[Turn, ...], taken: tuple[Source, ...]) -> Turn | None:
+        """The turn after `path`; None if it cannot be finished."""
+        number, off_branch = len(path) + 1, bool(path) and taken[-1] != path[-1].branch
+        beside = off_branch or any(turn.off_branch for turn in path)
+        way = f"-{''.join(source[0] for source in taken)}" if beside else ""
+        said = zip(path, taken, strict=True)
+        history = [m for t, source in said for m in (Message("user", t.user), Message("assistant", t.reply(source)))]
         try:
-            turn = await _hold_turn(chat, persona, history, params.branch, rng)
+            turn = await _hold_turn(self.chat, self.persona, history)
         except (AskError, CannotGoOn) as error:
-            log.warning("%s ends after turn %d of %d: %s", tree_id, len(turns), params.n_turns, error)
-            break
-        parent = turns[-1].id if turns else None
-        turns.append(dataclasses.replace(turn, id=f"{tree_id}-k{number:02d}", parent=parent))
-        history += [Message("user", turn.user), Message("assistant", turn.continued)]
-    return DialogueTree(tree_id, persona, tuple(turns))
+            self.ended_early = True
+            log.warning(
+                "%s ends after turn %d of %d: %s", f"{self.tree_id}{way}", len(path), self.params.n_turns, error
+            )
+            return None
+        rng = random.Random(f"{self.seed}-{self.tree_id}-{number}{way}")
+        branch, reason = choose_branch(turn.label, self.params.branch, rng, self.params.epsilon or 0.0)
+        if number <= self.depth and turn.hinted != turn.plain:  # the same reply twice would be the same dialogue twice
+            reason = "both"
+        return dataclasses.replace(
+            turn, id=f"{self.tree_id}-k{number:02d}{way}", parent=path[-1].id if path else None,
+            branch=branch, reason=reason, off_branch=off_branch,
+        )  # fmt: skip
 
 
 def parse_verdict(text: str) -> int | None:
@@ -150,21 +207,25 @@ def label_of(hinted_first: int | None, hinted_second: int | None) -> Label:
     return "hinted" if hinted_first == 1 else "plain"
 
 
-def choose_branch(label: Label, branch: Branch, rng: random.Random) -> Source:
-    """The reply that the dialogue goes on with; without a preferred one, either at random.
+def choose_branch(label: Label, branch: Branch, rng: random.Random, epsilon: float = 0.0) -> Choice:
+    """The reply that the dialogue goes on with, and why; without a preferred one, either at random.
 
-    `random` takes the preferred or the rejected reply with equal chance, as the paper does.
+    `random` takes the preferred or the rejected reply with equal chance, as the paper does; `epsilon` takes the
+    preferred one but for a share `epsilon` of turns.
     """
     if label not in ("hinted", "plain"):
-        return rng.choice(("hinted", "plain"))
-    wanted = rng.choice(("preferred", "rejected")) if branch == "random" else branch
-    return "hinted" if (label == "hinted") == (wanted == "preferred") else "plain"
+        return Choice(rng.choice(("hinted", "plain")), "coin")
+    reason: Reason
+    if branch == "epsilon":
+        wanted = "rejected" if rng.random() < epsilon else "preferred"
+        reason = "preferred" if wanted == "preferred" else "explored"
+    else:
+        wanted, reason = (rng.choice(("preferred", "rejected")) if branch == "random" else branch), branch
+    return Choice("hinted" if (label == "hinted") == (wanted == "preferred") else "plain", reason)
 
 
-async def _hold_turn(
-    chat: "Chat", persona: Persona, history: Sequence[Message], branch: Branch, rng: random.Random
-) -> Turn:
-    """One turn after `history`, still without id and parent."""
+async def _hold_turn(chat: "Chat", persona: Persona, history: Sequence[Message]) -> Turn:
+    """One turn after `history`, still without its place in a tree, and as if it went on with the plain reply."""
     facts = {"profile": persona.profile, "personality": persona.personality}
     said = await chat.ask("user", instruct(chat.prompt("user", **facts, conversation=conversation(history))))
     messages = [*history, Message("user", said.strip())]
@@ -179,7 +240,7 @@ async def _hold_turn(
     return Turn(
         id="", parent=None, user=messages[-1].content, inferred_profile=induced.profile,
         inferred_personality=induced.personality, hinted=hinted, plain=plain, verdicts=verdicts, label=label,
-        branch=choose_branch(label, branch, rng),
+        branch="plain",
     )  # fmt: skip
 
 

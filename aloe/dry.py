@@ -80,6 +80,8 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
         "prompts": "aloe/prompts",  # the simulated model knows a role by these
         "endpoints": dict.fromkeys(real.endpoints, simulated),
         **SIZES,
+        "personas": {**SIZES["personas"], "from_released": None},
+        "trees": {**SIZES["trees"], "from_released": None, "expand_depth": min(real.trees.expand_depth, _TURNS)},
         "training": {
             "base_model": str(toy),
             "backend": training.backend if on_gpu else "auto",
@@ -115,6 +117,8 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
         refuse_fields(ROOT / params.prompts)
         found.append(f"prompts in {params.prompts}: their fields are right; the simulated model was asked with the "
                      f"project's own")  # fmt: skip
+    if params.personas.from_released or params.trees.from_released:
+        found.append("your copy of the release: it was not read; the dialogues were simulated")
     if training.report_to == "wandb":
         if importlib.util.find_spec("wandb") is None:
             raise UserError("`training.report_to` is wandb, which is not installed; install it or set it to none.")

@@ -44,7 +44,7 @@ def export_policy(run: Run, policy: str, gguf: str | None = None) -> Path:
     if gguf:
         refuse_gguf(gguf)
     known = finished(run, policy)
-    card, origin = run.export(policy) / CARD, _read_origin(run.export(policy))
+    card, origin = run.export(policy) / CARD, read_origin(run.export(policy))
     if card.is_file() and origin.get("card_sha256") != fingerprint(card):
         raise UserError(f"{card} was edited, and a new export would take its place; move or remove it first.")
     example = next(held for held in read_jsonl(Transcript, run.transcripts) if held.policy == policy)
@@ -66,7 +66,7 @@ def exported(run: Run, policy: str, gguf: str | None = None) -> Path:
     Raises:
         UserError: as `export_policy`.
     """
-    known, origin = finished(run, policy), _read_origin(run.export(policy))
+    known, origin = finished(run, policy), read_origin(run.export(policy))
     origin.pop("card_sha256", None)
     if origin == _origin(run, policy, known, gguf):
         return run.export(policy)
@@ -88,10 +88,10 @@ def _write_weights(run: Run, policy: str, folder: Path) -> str:
     return dtype
 
 
-def _read_origin(folder: Path) -> dict[str, Any]:
+def read_origin(folder: Path, name: str = ORIGIN) -> dict[str, Any]:
     """What an export says of itself; empty where there is none or it cannot be read."""
     try:
-        found = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

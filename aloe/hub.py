@@ -1,4 +1,4 @@
-"""Send an export to a model hub, when asked to.
+"""Send an export or a data set to a model hub, when asked to.
 
 In: the folder of an export, a repository as owner/name, and a token from the environment. Out: the address where it
 stands. A repository that is made is private; one that holds something else is left alone. The token goes to the hub and
@@ -10,25 +10,41 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from aloe.errors import UserError
-from aloe.export import ORIGIN
 
 TOKEN = "HF_TOKEN"
-# What an earlier push left there and this one does not have, such as the shards of larger weights, is removed.
-_OURS = ["*.safetensors", "*.safetensors.index.json", "adapter/*", "gguf/*"]
 
 
-def read_token(repo: str) -> str:
+class Parcel(NamedTuple):
+    """What can be sent: the hub's kind of repository, the file that marks one as ours, and the command that sends it.
+
+    What an earlier push left there among `ours` and this one does not have, such as shards of weights, is removed.
+    """
+
+    kind: Literal["model", "dataset"]
+    origin: str
+    command: str
+    ours: list[str]
+
+
+MODEL = Parcel("model", "export.json", "push", ["*.safetensors", "*.safetensors.index.json", "adapter/*", "gguf/*"])
+DATASET = Parcel("dataset", "dataset.json", "push-data", ["*/*.parquet"])
+
+
+def read_token(repo: str, parcel: Parcel = MODEL) -> str:
     """The token that the environment holds for the hub.
 
     Raises:
         UserError: no repository is named, its name cannot be one, or there is no token.
     """
     if not repo:
-        raise UserError("Say where to: make push REPO=owner/name")
+        raise UserError(f"Say where to: make {parcel.command} REPO=owner/name")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo) or ".." in repo or "--" in repo:
-        raise UserError(f"REPO={repo} is no name of a repository; write it as owner/name, such as REPO=me/my-model.")
+        raise UserError(
+            f"REPO={repo} is no name of a repository; write it as owner/name, such as REPO=me/my-{parcel.kind}."
+        )
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise UserError(f"Pushing needs a token that may write: set the environment variable {TOKEN} to one from your "
@@ -36,7 +52,7 @@ def read_token(repo: str) -> str:
     return token
 
 
-def push(folder: Path, repo: str, token: str) -> str:
+def push(folder: Path, repo: str, token: str, parcel: Parcel = MODEL) -> str:
     """Upload a folder and return the address of the repository.
 
     Raises:
@@ -46,16 +62,24 @@ def push(folder: Path, repo: str, token: str) -> str:
 
     api = HfApi(token=token)
     with _explained(repo, api.endpoint, token):
-        api.create_repo(repo, private=True, exist_ok=True)
-        there = set(api.list_repo_files(repo)) - {".gitattributes"}
-        if there and ORIGIN not in there:
-            raise UserError(f"{repo} holds other files ({', '.join(sorted(there)[:3])}) and no {ORIGIN}, so it is no "
-                            f"export of this study; nothing was sent. Name another repository.")  # fmt: skip
-        message = f"Export of {folder.parent.parent.name}: {folder.name}"
+        api.create_repo(repo, private=True, exist_ok=True, repo_type=parcel.kind)
+        there = set(api.list_repo_files(repo, repo_type=parcel.kind)) - {".gitattributes"}
+        if there and parcel.origin not in there:
+            raise UserError(f"{repo} holds other files ({', '.join(sorted(there)[:3])}) and no {parcel.origin}, so it "
+                            f"is no export of this study; nothing was sent. Name another repository.")  # fmt: skip
+        message = f"Export of {_run_of(folder, parcel)}: {folder.name}"
         # First what marks it as ours: large uploads come in several commits, and may be taken up again.
-        api.upload_file(path_or_fileobj=folder / ORIGIN, path_in_repo=ORIGIN, repo_id=repo, commit_message=message)
-        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=_OURS)
-    return f"{api.endpoint}/{repo}"
+        first = folder / parcel.origin
+        api.upload_file(path_or_fileobj=first, path_in_repo=parcel.origin, repo_id=repo, repo_type=parcel.kind,
+                        commit_message=message)  # fmt: skip
+        api.upload_folder(repo_id=repo, repo_type=parcel.kind, folder_path=folder, commit_message=message,
+                          delete_patterns=parcel.ours)  # fmt: skip
+    return f"{api.endpoint}/{'' if parcel.kind == 'model' else 'datasets/'}{repo}"
+
+
+def _run_of(folder: Path, parcel: Parcel) -> str:
+    """The name of the run that a folder was made of."""
+    return (folder.parent.parent if parcel.kind == "model" else folder.parent).name
 
 
 @contextlib.contextmanager

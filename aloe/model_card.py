@@ -133,16 +133,30 @@ def _data(run: Run, metrics: Mapping[str, Any]) -> str:
         roles = getattr(run.params.roles, field.name)
         for role in roles if isinstance(roles, tuple) else (roles,):
             writers.setdefault(role.model, []).append(field.name.replace("_", " "))
+    share = trees["hinted_preferred_rate"]
+    preferred = "" if share is None else (
+        f"The reply that was written with the user in view was preferred in {share:.0%} of the judged turns. "
+    )  # fmt: skip
     who = "; ".join(f"{literal(model)} ({', '.join(roles)})" for model, roles in writers.items())
     return (
         f"{'Simulated. ' if run.params.simulated else ''}{personas['n_personas']:,} personas of "
         f"{personas['n_profiles']:,} profiles and {personas['n_personalities']:,} personalities; "
         f"{trees['n_trees']:,} dialogues of {trees['n_turns']} turns to train on, {trees['n_dev_trees']:,} with other "
-        f"personas for development. The reply that was written with the user in view was preferred in "
-        f"{trees['hinted_preferred_rate']:.0%} of the judged turns. The {benchmark['n_cases']:,} cases of the "
-        f"benchmark share no profile and no personality with them. Personas were grown from the seeds that the preset "
-        f"names, dialogues were held and judged by language models: {who}."
+        f"personas for development. {preferred}The {benchmark['n_cases']:,} cases of the benchmark share no profile "
+        f"and no personality with them. {_origin(run)} {who}."
     )
+
+
+def _origin(run: Run) -> str:
+    """Where personas and dialogues come from; the names of models follow."""
+    if run.params.trees.from_released:
+        return (
+            "Personas and dialogues are a user's copy of released ones, and who held them is not noted there; the "
+            "models that this run names, of which those of the benchmark were asked, are"
+        )
+    whose = ("come from a user's copy of a released pool" if run.params.personas.from_released
+             else "were grown from the seeds that the preset names")  # fmt: skip
+    return f"Personas {whose}, dialogues were held and judged by language models:"
 
 
 def _differences(policy: str, benchmark: Mapping[str, Any]) -> str:

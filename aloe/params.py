@@ -109,10 +109,20 @@ class Sandbox:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReleasedPool:
+    """A user's copy of the published pool (paths relative to the repository)."""
+
+    profiles: str
+    personalities: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Personas:
     """Seeds and held-out texts (paths relative to the repository), the filter's thresholds, and what is drawn.
 
-    Expansion stops when fewer than `min_accept_share` of the last `window` candidates were kept.
+    Expansion stops when fewer than `min_accept_share` of the last `window` candidates were kept. With `from_released`
+    nothing is written: the pool is that of the published release, and `n_profiles` and `n_personalities` are the most
+    that are drawn from it.
     """
 
     seed_profiles: str
@@ -132,17 +142,30 @@ class Personas:
     personalities_per_profile: Count
     dev_profiles: Count
     dev_personalities: Count
+    from_released: ReleasedPool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Trees:
-    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means."""
+    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means.
+
+    `branch`: `random` takes the preferred or the rejected reply with equal chance, `epsilon` the preferred one but for
+    a share `epsilon` of turns. `expand`: `both` continues both replies of the first `expand_depth` turns, in a sampled
+    share of the dialogues (`expand_share`); the last turn's replies are never continued. `from_released` is a user's
+    copy of the published dialogues (path relative to the repository): nobody is asked, the personas are theirs, and
+    `n_trees` and `n_dev_trees` are the most that are taken.
+    """
 
     n_trees: Count
     n_dev_trees: Count
     n_turns: Count
-    branch: Literal["random", "preferred", "rejected"]
+    branch: Literal["random", "preferred", "rejected", "epsilon"]
     tie: Literal["drop"]
+    epsilon: Rate | None = None
+    expand: Literal["one", "both"] = "one"
+    expand_depth: Annotated[int, Range(0, 12)] = 0
+    expand_share: Annotated[float, Range(above=0, high=1)] = 1.0
+    from_released: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from aloe.runs import Run
 from aloe.stages import STAGES, Stage
 
 # What a stage leaves is found by looking; these are not results of a stage.
-_NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "manifest.json", "metrics.json")
+_NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "dataset", "manifest.json", "metrics.json")
 
 # Keys of `metrics.json` that the file may have from another run which found the same, such as the published one.
 _PASSING = frozenset({"cost", "seconds", "tokens_per_second"})
@@ -69,9 +69,9 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
                     run_stage(stage, run, preset, seed)
                 except NotEnough as error:
                     raise _reported(error, stage, run) from None
-            elif _record(run, stage)["prose"] != stages.prose(stage.notebook):
-                refresh_prose(stage.notebook, run.notebooks / stage.notebook.name)
-                _note(run, stage, {**_record(run, stage), "prose": stages.prose(stage.notebook)})
+            elif _record(run, stage)["prose"] != stages.prose(stage.notebook(run)):
+                refresh_prose(stage.notebook(run), run.notebooks / stage.notebook(run).name)
+                _note(run, stage, {**_record(run, stage), "prose": stages.prose(stage.notebook(run))})
         if not report_is_current(run):
             print("Building the report", flush=True)
             build_report(run)
@@ -103,10 +103,10 @@ def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
 
     From its start until it is done the stage counts as not done, so that an interruption is never taken for damage.
     """
-    recipe, text = stages.recipe(stage, run), stages.prose(stage.notebook)
+    recipe, text = stages.recipe(stage, run), stages.prose(stage.notebook(run))
     _note(run, stage, None)
     before, started = _files(run.root), time.monotonic()
-    execute(stage.notebook, run.notebooks / stage.notebook.name, {"preset": preset, "seed": seed})
+    execute(stage.notebook(run), run.notebooks / stage.notebook(run).name, {"preset": preset, "seed": seed})
     declared = [run.root / name for name in stage.writes]
     folders = tuple(path for path in declared if path.is_dir())
     changed = [path for path, state in _files(run.root).items() if before.get(path) != state]
@@ -133,7 +133,7 @@ def why_to_run(stage: Stage, run: Run, hashes: Mapping[Path, str]) -> str | None
     if not record:
         return "not done yet"
     missing = [name for name in record["outputs"] if not (run.root / name).exists()]
-    missing += [] if (run.notebooks / stage.notebook.name).is_file() else [f"notebooks/{stage.notebook.name}"]
+    missing += [] if (run.notebooks / stage.notebook(run).name).is_file() else [f"notebooks/{stage.notebook(run).name}"]
     if missing:
         return f"{missing[0]} is missing"
     recipe = stages.recipe(stage, run)
@@ -167,7 +167,7 @@ def refuse_damage(run: Run) -> None:
                     f"{path} is not what stage {stage.name} wrote: its content has changed since. Nothing was "
                     f"overwritten. Put the right file back, or remove it (rm -r '{path}') to have it made again."
                 )
-        if (executed := run.notebooks / stage.notebook.name).is_file():
+        if (executed := run.notebooks / f"{stage.name}.ipynb").is_file():
             stages.read_notebook(executed)
         for key, value in record.get("metrics", {}).items():
             found = _metric(run, key)

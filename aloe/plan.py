@@ -18,6 +18,7 @@ from aloe.prices import usd
 from aloe.prompts import prompt_file
 from aloe.room import model_size, training_bytes
 from aloe.saturation import writer_calls
+from aloe.turn_counts import training_counts, turns_held
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
 # Lengths in characters, from the tokens of the sandbox's dialogues; a reply is held to three sentences.
@@ -99,6 +100,9 @@ def describe(params: Params) -> str:
         f"{_known(plan.training_hours, 'training and generating', 1)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
+    if params.personas.from_released or params.trees.from_released:
+        read = "dialogues" if params.trees.from_released else "persona pool"
+        facts.append(f"start         a copy of the released {read}, which nobody has to write")
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
@@ -106,8 +110,7 @@ def describe(params: Params) -> str:
 
 def _plan_roles(params: Params) -> list[RolePlan]:
     trees, bench, personas = params.trees, params.benchmark, params.personas
-    turns = range(trees.n_turns)
-    dialogues = trees.n_trees + trees.n_dev_trees
+    turns, asked_per_turn = range(trees.n_turns), turns_held(params)
     facts = _mean_length(personas.seed_profiles) + _mean_length(personas.seed_personalities)
     chat = [_history(turn) + USER_MESSAGE for turn in turns]  # up to and with the user's message of that turn
     shown = [_shown(turn) + USER_MESSAGE + TAGS for turn in turns]  # the same, written out inside a prompt
@@ -115,26 +118,27 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
     reply = min(REPLY, bench.max_new_tokens * CHARACTERS_PER_TOKEN)
-    writing = writer_calls(params.personas)
+    writing = 0 if personas.from_released or trees.from_released else writer_calls(personas)
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
         _role("user", params.roles.user, params, [
-            *((dialogues, _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
+            *((asked_per_turn[turn], _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
             # Every policy's dialogue with a case begins with the same message, which is asked for once.
             *((talks if turn else cases, _prompt(params, "user") + facts + _shown(turn, reply), USER_MESSAGE)
               for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
-            (dialogues, _prompt(params, "inducer") + facts + seen, known)
-            for seen, known in zip(shown, inferred, strict=True)]),
+            (held, _prompt(params, "inducer") + facts + seen, known)
+            for held, seen, known in zip(asked_per_turn, shown, inferred, strict=True)]),
         _role("hinted_responder", params.roles.hinted_responder, params, [
-            (dialogues, _prompt(params, "hinted_responder") + known + seen, HINTED)
-            for seen, known in zip(chat, inferred, strict=True)]),
+            (held, _prompt(params, "hinted_responder") + known + seen, HINTED)
+            for held, seen, known in zip(asked_per_turn, chat, inferred, strict=True)]),
         _role("plain_responder", params.roles.plain_responder, params, [
-            (dialogues, _prompt(params, "plain_responder") + seen, PLAIN) for seen in chat]),
+            (held, _prompt(params, "plain_responder") + seen, PLAIN)
+            for held, seen in zip(asked_per_turn, chat, strict=True)]),
         _role("preference_judge", params.roles.preference_judge, params, [
-            (2 * dialogues, _prompt(params, "preference_judge") + facts + seen + HINTED + PLAIN, VERDICT)
-            for seen in shown]),
+            (2 * held, _prompt(params, "preference_judge") + facts + seen + HINTED + PLAIN, VERDICT)
+            for held, seen in zip(asked_per_turn, shown, strict=True)]),
     ]  # fmt: skip
     question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + reply
     judged = [(talks, question + _shown(turn, reply), VERDICT) for turn in range(bench.n_turns)]
@@ -172,11 +176,12 @@ def _training_hours(params: Params, size: float) -> float:
     """SFT twice, DPO with what its reference gives, the arms, and the policies' replies."""
     trees, training, bench, arms = params.trees, params.training, params.benchmark, params.arms
     dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
+    counted = training_counts(params)
     tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
     compared = [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
     again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
-    read = sum(trees.n_trees * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
-    turns = trees.n_trees * trees.n_turns * (1 - TIE_SHARE)
+    read = sum(counted.sequences * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
+    turns = counted.turns * (1 - TIE_SHARE)
     once = 1 / 3  # of a step's work: that of a reply forwards only, under a reference
     preference = sum((dpo.n_pairs or turns) * dialogue * (dpo.epochs + once * (dpo.loss in WITH_REFERENCE))
                      for dpo in compared)  # fmt: skip

@@ -2,14 +2,17 @@
 
 In: `DialogueTree`s. Out: plain lists that `datasets` takes, in the order of the trees. The history of every example is
 the one that was really sampled: each user message answers the reply that the dialogue went on with, preferred or not.
-A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history.
-This module is pure: it knows no tokenizer, chat template, split or path.
+A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history. Trees may
+branch. This module is pure: it knows no tokenizer, chat template, split or path of a file.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aloe.records import DialogueTree, Message, PreferencePair, Reply, Turn
+from aloe.branching import followed, history, leaf_paths, paths, prompt
+from aloe.records import DialogueTree, PreferencePair, Reply, Source, Turn
+
+__all__ = ["Counts", "counts", "dpo_pairs", "history", "sft_conversations"]
 
 
 class Counts(NamedTuple):
@@ -22,16 +25,19 @@ class Counts(NamedTuple):
 
 
 def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[str, Any]]:
-    """One conversation per dialogue, with a mask of the messages to learn.
+    """One conversation per way through a dialogue, with a mask of the messages to learn.
 
-    A reply is learned if it is the wanted one of its turn *and* the one that the dialogue went on with: the other
-    reply was never answered. A dialogue without any such reply is left out, since it has nothing to learn.
+    A reply is learned if it is the wanted one of its turn *and* the dialogue went on with it: a reply that nobody
+    answered is in no conversation. A tree that branches gives one conversation per path from its first turn to a last
+    one. Paths share their beginnings, and a reply there has the same history, so the same loss, in each of them: it is
+    learned in the first path that holds it, and is history in the others. So no reply is learned twice, and each counts
+    alike, however many paths pass through it. A conversation with nothing to learn is left out.
 
     Args:
         trees: the dialogues of one split.
         reply: which replies to learn, "preferred" or "rejected".
 
-    Returns: `{"messages": [{"role", "content"}, ...], "train": [bool, ...]}` per dialogue, a flag per message.
+    Returns: `{"messages": [{"role", "content"}, ...], "train": [bool, ...]}` per conversation, a flag per message.
 
     >>> from aloe.records import Persona
     >>> t1 = Turn("d-1", None, "Hi.", "", "", "Hi Ann!", "Hello.", ("hinted", "hinted"), "hinted", "hinted")
@@ -46,10 +52,16 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[
     """
     rows = []
     for tree in trees:
-        train = [wanted for turn in tree.turns for wanted in (False, _continued_as(turn) == reply)]
-        if any(train):
-            messages = [{"role": message.role, "content": message.content} for message in history(tree.turns)]
-            rows.append({"messages": messages, "train": train})
+        learned: set[tuple[str, Source]] = set()  # replies, by turn and kind
+        for path in leaf_paths(tree):
+            wanted = [
+                (turn.id, source) not in learned and _continued_as(turn, source) == reply
+                for turn, source in zip(path, followed(path), strict=True)
+            ]
+            if any(wanted):
+                learned |= {(turn.id, source) for turn, source in zip(path, followed(path), strict=True)}
+                messages = [{"role": message.role, "content": message.content} for message in history(path)]
+                rows.append({"messages": messages, "train": [flag for learn in wanted for flag in (False, learn)]})
     return rows
 
 
@@ -57,28 +69,22 @@ def dpo_pairs(trees: Iterable[DialogueTree]) -> list[PreferencePair]:
     """One pair per labelled turn; the prompt is the sampled history and ends with the turn's user message.
 
     `chosen` is the preferred reply, whichever of the two the dialogue went on with. The pair has its turn's id, and
-    `turn` counts from 1.
+    `turn` counts from 1, along its path where the tree branches. What answers one turn shares its prompt, so turns that
+    follow both of its replies share it up to there; no two pairs are the same.
     """
     return [
         PreferencePair(
             id=turn.id,
             persona_id=tree.persona.id,
-            turn=index + 1,
-            prompt=(*history(tree.turns[:index]), Message("user", turn.user)),
+            turn=len(path),
+            prompt=prompt(path),
             chosen=turn.preferred,
             rejected=turn.rejected,
         )
         for tree in trees
-        for index, turn in enumerate(tree.turns)
+        for turn, path in ((path[-1], path) for path in paths(tree).values())
         if turn.preferred is not None and turn.rejected is not None
     ]
-
-
-def history(turns: Sequence[Turn]) -> tuple[Message, ...]:
-    """The conversation as it was held: each user message and the reply that continued; no turn gives no message."""
-    return tuple(
-        message for turn in turns for message in (Message("user", turn.user), Message("assistant", turn.continued))
-    )
 
 
 def counts(trees: Iterable[DialogueTree]) -> Counts:
@@ -88,8 +94,8 @@ def counts(trees: Iterable[DialogueTree]) -> Counts:
     return Counts(len(labels), len(labels) - ties - unparseable, ties, unparseable)
 
 
-def _continued_as(turn: Turn) -> Reply | None:
-    """Whether the dialogue went on with the preferred or the rejected reply; None where no reply was preferred."""
+def _continued_as(turn: Turn, source: Source) -> Reply | None:
+    """Whether a dialogue that goes on with this reply does so with the preferred or the rejected one; None: neither."""
     if turn.label in ("tie", "unparseable"):
         return None
-    return "preferred" if turn.label == turn.branch else "rejected"
+    return "preferred" if turn.label == source else "rejected"

@@ -19,6 +19,7 @@ from aloe.errors import UserError
 
 Reply = Literal["preferred", "rejected"]
 Source = Literal["hinted", "plain"]
+Reason = Literal["random", "preferred", "rejected", "explored", "coin", "both"]
 T = TypeVar("T")
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full; make room and run again",
@@ -55,6 +56,11 @@ class Turn:
     `preferred` and `rejected` are None where the judge's two orders disagree or did not parse (`label` says which);
     `hinted` and `plain` always hold the two replies, `branch` names the one that the dialogue went on with.
     `verdicts` are the judge's answers with the hinted reply shown first and shown second.
+
+    `reason` says why `branch` is what it is: the preferred or the rejected reply `random`ly, `preferred` or `rejected`
+    because the preset takes that one, `explored` where it takes the preferred one as a rule and another by chance,
+    `coin` where none is preferred. `both`: both replies are continued, and `branch` is the one on the tree's trunk.
+    `off_branch`: the user's message answers the reply of the parent that its `branch` does *not* name.
     """
 
     id: str
@@ -67,6 +73,8 @@ class Turn:
     verdicts: tuple[str, str]
     label: Literal["hinted", "plain", "tie", "unparseable"]
     branch: Source
+    reason: Reason | None = None  # None: not known
+    off_branch: bool = False
 
     @property
     def preferred(self) -> str | None:
@@ -81,16 +89,38 @@ class Turn:
     @property
     def continued(self) -> str:
         """The reply that the dialogue went on with."""
-        return self.hinted if self.branch == "hinted" else self.plain
+        return self.reply(self.branch)
+
+    def reply(self, source: Source) -> str:
+        """The hinted or the plain reply."""
+        return self.hinted if source == "hinted" else self.plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """The name of the model in each role of a dialogue."""
+
+    user: str
+    inducer: str
+    hinted_responder: str
+    plain_responder: str
+    preference_judge: str
 
 
 @dataclasses.dataclass(frozen=True)
 class DialogueTree:
-    """A persona and its turns in the order in which they were held; `parent` of a turn is the turn before it."""
+    """A persona and its turns; `parent` of a turn is the turn that it answers, and stands before it.
+
+    Where both replies of a turn were continued, what follows the one that `branch` names stands first. One set of
+    models held the whole tree; None where it is not known. Of a `released` tree neither the judge's answers are known
+    nor which reply was hinted: its `hinted` replies are the preferred ones.
+    """
 
     id: str
     persona: Persona
     turns: tuple[Turn, ...]
+    models: Models | None = None
+    origin: Literal["grown", "released"] = "grown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +255,11 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         inner = [arguments[0]] * len(data) if arguments[1:] == (Ellipsis,) else list(arguments)
         if len(inner) == len(data):
             return tuple(_convert(k, item, where) for k, item in zip(inner, data, strict=True))
-    allowed = arguments if origin is types.UnionType else (kind,)
+    if origin in (types.UnionType, typing.Union) and data is not None:
+        first = next(argument for argument in arguments if argument is not types.NoneType)
+        if dataclasses.is_dataclass(first) or typing.get_origin(first) is Literal:
+            return _convert(first, data, where)
+    allowed = arguments if origin in (types.UnionType, typing.Union) else (kind,)
     if data in arguments if origin is Literal else type(data) in (types.NoneType if k is None else k for k in allowed):
         return data
     raise UserError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {data!r:.80}.")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from aloe.branching import followed
 from aloe.errors import UserError
 from aloe.records import DialogueTree, Persona, Turn, write_text
 
@@ -42,9 +43,10 @@ def read_texts(path: Path) -> list[str]:
 def read_trees(path: Path) -> list[DialogueTree]:
     """Every dialogue, in file order, as a tree without side branches.
 
-    The release does not say which reply was hinted, nor what the judge answered: here `hinted` holds the preferred
-    reply and `label` is always "hinted"; `branch` is "hinted" where `chosen`, which names the branch that *continued*,
-    is "preferred"; `verdicts` are empty. Ids number dialogues, distinct profiles and personalities in file order.
+    The release does not say which reply was hinted, nor what the judge answered: the tree's `origin` is "released",
+    `hinted` holds the preferred reply, and `label` is always "hinted"; `branch` is "hinted" where `chosen`, which names
+    the branch that *continued*, is "preferred"; `verdicts` are empty. Ids number dialogues, distinct profiles and
+    personalities in file order.
 
     Raises:
         UserError: the file is missing, empty, cut off or not UTF-8; a dialogue has not exactly the schema's fields.
@@ -142,7 +144,7 @@ def _as_trees(entries: Iterable[tuple[int, Any]], path: Path) -> list[DialogueTr
         if not fields["conversations"]:
             raise UserError(f"{where}: the dialogue has no turn; remove it.")
         turns = [_as_turn(turn, tree_id, k, f"{where}, turn {k}") for k, turn in enumerate(fields["conversations"], 1)]
-        trees.append(DialogueTree(tree_id, persona, tuple(turns)))
+        trees.append(DialogueTree(tree_id, persona, tuple(turns), origin="released"))
     return trees
 
 
@@ -197,13 +199,13 @@ def _reply(data: str | list[Any], where: str) -> str:
 def _as_released(tree: DialogueTree) -> dict[str, Any]:
     """The dialogue in the release's schema, up to its first turn without a preferred reply."""
     turns = []
-    for turn in tree.turns:
+    for turn, source in zip(tree.turns, followed(tree.turns), strict=True):
         if turn.preferred is None:
             break
         turns.append({
             "user": turn.user,
             "assistant": {"preferred": turn.preferred, "rejected": turn.rejected},
-            "chosen": "preferred" if turn.branch == turn.label else "rejected",
+            "chosen": "preferred" if source == turn.label else "rejected",
             "inferred_profile": turn.inferred_profile,
             "inferred_personality": turn.inferred_personality,
         })  # fmt: skip

@@ -105,6 +105,11 @@ class Run:
         return self.root / "export" / name
 
     @property
+    def dataset(self) -> Path:
+        """What a user takes away of the dialogues: Parquet files and a data card; no result of a stage."""
+        return self.root / "dataset"
+
+    @property
     def transcripts(self) -> Path:
         """The policies' conversations with the benchmark personas, one `records.Transcript` a line."""
         return self.root / "benchmark" / "transcripts.jsonl"

@@ -39,7 +39,7 @@ def dialogue(tree: DialogueTree) -> Html:
 
     The reply that the dialogue went on with has a solid outline, the other a dashed one; the words say so too.
     """
-    return _frame(persona(tree.persona) + "".join(_turn(turn, k) for k, turn in enumerate(tree.turns, 1)))
+    return _frame(persona(tree.persona) + "".join(_turn(turn, k, tree.origin) for k, turn in enumerate(tree.turns, 1)))
 
 
 def transcript(held: Transcript, judgements: pd.DataFrame) -> Html:
@@ -91,7 +91,7 @@ def marked(pieces: Sequence[tuple[str, bool]]) -> Html:
     ))  # fmt: skip
 
 
-def _turn(turn: Turn, number: int) -> str:
+def _turn(turn: Turn, number: int, origin: str) -> str:
     inferred = (
         f'<div style="{SMALL};margin:.2em 0 .2em 1em;padding-left:.6em;border-left:3px solid rgba({GREY},.5)">'
         f"<b>inferred profile</b> {_escape(turn.inferred_profile)}<br>"
@@ -104,12 +104,17 @@ def _turn(turn: Turn, number: int) -> str:
         replies += _bubble(
             text,
             {"preferred": BLUE, "rejected": ORANGE}.get(verdict, GREY),
-            label=f"{source} reply: {verdict}",
+            label=f"{reply_name(source, origin)}: {verdict}",
             note="the dialogue goes on from here" if taken else "",
             style=f"flex:1 1 16em;border-style:{'solid' if taken else 'dashed'}",
         )
     user = _side("left", _bubble(turn.user, GREY, label=f"user, turn {number}"))
     return f'{user}{inferred}<div style="{ROW}">{replies}</div>'
+
+
+def reply_name(source: str, origin: str) -> str:
+    """What a reply is called: of a released dialogue nobody knows which of the two was hinted."""
+    return "reply" if origin == "released" else f"{source} reply"
 
 
 def _chat(messages: Sequence[Message]) -> str:

@@ -21,10 +21,11 @@ from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
 
 NOTEBOOKS = ROOT / "notebooks"
+RELEASED = NOTEBOOKS / "released"
 # Modules that carry values and bytes, start processes, or draw: an edit there changes no result and retrains no model.
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
-    " provenance resuming room runs show spending stages strict_yaml talk tree_figure calibration_figure quiet"
+    " provenance resuming room runs show spending stages strict_yaml talk tree_figure tree_svg calibration_figure quiet"
     " pool_figures training_log watching".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
@@ -51,14 +52,17 @@ class Stage:
     writes: tuple[str, ...]
     metrics: tuple[str, ...] = ()
 
-    @property
-    def notebook(self) -> Path:
-        """The notebook's source."""
-        return NOTEBOOKS / f"{self.name}.ipynb"
+    def notebook(self, run: Run) -> Path:
+        """The notebook's source: that which reads instead of asking, where a run starts from a copy of the release."""
+        personas, trees = run.params.personas.from_released, run.params.trees.from_released
+        reads = {"02_persona_expansion": personas or trees, "03_dialogue_trees": trees}.get(self.name)
+        return (RELEASED if reads else NOTEBOOKS) / f"{self.name}.ipynb"
 
 
 _SEEDS = ("params:personas.seed_profiles", "params:personas.seed_personalities")
 _BENCHMARK = ("params:personas.benchmark_profiles", "params:personas.benchmark_personalities")
+_RELEASED = ("params:personas.from_released.profiles", "params:personas.from_released.personalities",
+             "params:trees.from_released")  # fmt: skip
 _POLICY = tuple(f"training.{key}" for key in (
     "backend", "base_model", "method", "lora_rank", "lora_alpha", "dtype", "load_in_4bit", "trust_remote_code",
     "max_length"))  # fmt: skip
@@ -77,8 +81,8 @@ STAGES = (
           ("personas/calibration.json",)),
     Stage(
         "02_persona_expansion",
-        ("seed", "personas", "roles.persona_writer", "sandbox"),
-        (*_SEEDS, *_BENCHMARK, "prompt:persona_profiles", "prompt:persona_personalities",
+        ("seed", "personas", "trees.from_released", "roles.persona_writer", "sandbox"),
+        (*_SEEDS, *_BENCHMARK, *_RELEASED, "prompt:persona_profiles", "prompt:persona_personalities",
          "personas/calibration.json", "repo:aloe/data/attributes.yaml", "repo:aloe/data/unsafe.txt"),
         ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl", "personas/pool_card.md"),
         ("personas", "unparseable.persona_writer"),
@@ -86,7 +90,7 @@ STAGES = (
     Stage(
         "03_dialogue_trees",
         ("seed", "trees", *(f"roles.{role}" for role in _DIALOGUE_ROLES), "sandbox"),
-        ("personas/personas.jsonl", *_DIALOGUE_PROMPTS),
+        ("personas/personas.jsonl", "params:trees.from_released", *_DIALOGUE_PROMPTS),
         ("trees/trees.jsonl",),
         ("trees", "unparseable.inducer", "unparseable.preference_judge"),
     ),
@@ -127,10 +131,10 @@ def recipe(stage: Stage, run: Run) -> dict[str, str]:
 
     Two recipes are compared part by part, so that a reader is told which part changed.
     """
-    parts = {"code": _sha(json.dumps(code_cells(stage.notebook)))}
+    parts = {"code": _sha(json.dumps(code_cells(stage.notebook(run))))}
     parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
     skipped = PLUMBING | {name for name, stages in ONLY_IN.items() if stage.name not in stages}
-    for name in sorted(imported_modules(code_cells(stage.notebook), simulated=run.params.simulated)):
+    for name in sorted(imported_modules(code_cells(stage.notebook(run)), simulated=run.params.simulated)):
         if name.removeprefix("aloe.") not in skipped:
             parts[name] = _source_hash(_module_path(name))
     if run.params.simulated and any(name.startswith("aloe.sandbox") for name in parts):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from aloe.branching import paths
 from aloe.quality import count_facts
 from aloe.records import DialogueTree
 
@@ -16,7 +17,7 @@ NOTHING_YET = "nothing yet"
 
 
 def turn_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
-    """One row per turn.
+    """One row per turn; where a tree branches, a turn's number counts along its path.
 
     Returns: columns tree, turn (from 1), label, branch; user_words, hinted_words, plain_words, preferred_words,
         rejected_words (missing for a turn without a preference); facts and traits: items in the induced persona.
@@ -27,7 +28,7 @@ def turn_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
     rows = [
         {
             "tree": tree.id,
-            "turn": number,
+            "turn": len(path),
             "label": turn.label,
             "branch": turn.branch,
             "user_words": len(turn.user.split()),
@@ -39,7 +40,8 @@ def turn_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
             "traits": count_items(turn.inferred_personality),
         }
         for tree in trees
-        for number, turn in enumerate(tree.turns, 1)
+        for path in paths(tree).values()
+        for turn in path[-1:]
     ]
     if not rows:
         raise ValueError("no turn to tabulate: the trees are empty")
@@ -69,12 +71,11 @@ def note_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
     rows = []
     for tree in trees:
         facts = [(fact, stems(fact)) for fact in re.split(r"(?<=[.!?])\s+", tree.persona.profile)]
-        said: frozenset[str] = frozenset()
-        for number, turn in enumerate(tree.turns, 1):
-            said |= stems(turn.user)
-            notes = turn.inferred_profile.casefold()
+        for path in paths(tree).values():
+            said = stems(" ".join(turn.user for turn in path))
+            notes = path[-1].inferred_profile.casefold()
             rows += [
-                (tree.id, number, fact, len(words & said) / len(words), fact.casefold() in notes)
+                (tree.id, len(path), fact, len(words & said) / len(words), fact.casefold() in notes)
                 for fact, words in facts
                 if words
             ]

@@ -189,7 +189,7 @@ def _mix_summary(
 class _Pairs(NamedTuple):
     train: list[PreferencePair]
     dev: list[PreferencePair]
-    hinted_chosen: float  # share of the development pairs whose chosen reply is the hinted one
+    hinted_chosen: float | None  # share of the development pairs whose chosen reply is the hinted one, where known
 
 
 def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> _Pairs:
@@ -203,7 +203,8 @@ def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> _Pairs:
     if params.recipe.cut_history:
         train = cut_history(tokenizer, train, CUT_ABOVE, CUT_TO)
     hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
-    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev))
+    known = all(tree.origin == "grown" for tree in dev_trees)
+    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev) if known else None)
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from aloe.figure_style import BLUE, GREY, INK, ORANGE, prepare
 from aloe.records import DialogueTree, Source, Turn
+from aloe.show import reply_name
 
 
 def dialogue_tree(tree: DialogueTree, n_turns: int = 4, ax: Axes | None = None, note: str | None = None) -> Axes:
@@ -29,7 +30,7 @@ def dialogue_tree(tree: DialogueTree, n_turns: int = 4, ax: Axes | None = None, 
             taken = source == turn.branch
             ax.plot([0, x], [-2 * k, -2 * k - 1], color=INK, lw=1.8 if taken else 1, ls="-" if taken else ":", zorder=1)
             verdict = turn.label if turn.preferred is None else "preferred" if x < 0 else "rejected"
-            label = f"{source} reply, {verdict}{', continued' if taken else ''}"
+            label = f"{reply_name(source, tree.origin)}, {verdict}{', continued' if taken else ''}"
             _text_box(ax, x, -2 * k - 1, label, getattr(turn, source), colour, "-" if taken else "--")
             came_from = x if taken else came_from
     ax.set(xlim=(-2, 2), ylim=(0.35 - 2 * len(turns), 0.5))

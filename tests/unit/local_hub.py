@@ -24,6 +24,7 @@ class Hub:
         self.url = ""
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
+        self.kinds: dict[str, str] = {}
         self.asked: list[str] = []
         self.commits: list[list[str]] = []
         self.large: dict[str, bytes] = {}
@@ -45,17 +46,21 @@ class Hub:
             return self._create(json.loads(body))
         if path == "/api/validate-yaml":
             return self._validate(json.loads(body)["content"])
-        if found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        if found := re.fullmatch(r"(/datasets)?/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             return 200, {"transfer": "basic", "objects": [self._offer(each) for each in json.loads(body)["objects"]]}
-        name, _, action = path.removeprefix("/api/models/").partition("/preupload/")
+        kind = re.match(r"/api/(models|datasets)/", path)
+        rest = path.removeprefix(kind[0]) if kind else path
+        name, _, action = rest.partition("/preupload/")
         if action:
             files = json.loads(body)["files"]
-            modes = {f["path"]: "lfs" if re.search(r"\.(safetensors|gguf)$", f["path"]) else "regular" for f in files}
+            modes = {
+                f["path"]: "lfs" if re.search(r"\.(safetensors|gguf|parquet)$", f["path"]) else "regular" for f in files
+            }
             found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
             return 200, {"files": found}
-        found = re.fullmatch(r"/api/models/([^/]+/[^/]+)(/tree/main|/commit/main|/revision/main)?", path)
-        name, action = (found[1], found[2]) if found else ("", "")
-        if name not in self.repositories:
+        found = re.fullmatch(r"([^/]+/[^/]+)(/tree/main|/commit/main|/revision/main)?", rest)
+        name, action = (found[1], found[2]) if kind and found else ("", "")
+        if name not in self.repositories or self.kinds[name] != kind[1].removesuffix("s"):
             return 404, {"error": "Repository not found"}
         if action == "/tree/main":
             return 200, [{"type": "file", "path": p, "oid": "0", "size": len(c)}
@@ -73,6 +78,7 @@ class Hub:
         if name in self.repositories:
             return 409, url | {"error": "You already created this model repo"}
         self.repositories[name] = {".gitattributes": b""}
+        self.kinds[name] = asked.get("type", "model")
         self.private[name] = asked.get("private", False) or asked.get("visibility") == "private"
         return 200, url
 

@@ -29,6 +29,9 @@ class ScriptedChat:
         self.backwards, self.asked, self.labels = backwards, [], []
         self.unparseable: Counter[str] = Counter()
 
+    def model(self, role: str) -> str:
+        return f"scripted {role}"
+
     def prompt(self, name: str, **fields: str) -> str:
         return render(name, **fields)
 

@@ -20,8 +20,10 @@ from aloe.chat import open_chat
 from aloe.dialogues import grow_tree
 from aloe.params import ROOT
 from aloe.personas import expand
+from aloe.plan import make_plan
 from aloe.records import DialogueTree, Message, Persona, Transcript, Turn, write_jsonl
 from aloe.runs import open_run
+from aloe.starting import read_start
 from aloe.texts import load_texts
 from aloe.training import train_sft
 
@@ -53,7 +55,7 @@ def texts(path, prefix, lines):
 
 
 def test_every_recipe_has_at_most_seven_lines():
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 9
     assert {title: len(code.splitlines()) for title, code in RECIPES.items() if len(code.splitlines()) > 7} == {}
 
 
@@ -144,3 +146,22 @@ def test_a_trained_policy_loads_in_three_lines(tmp_path, capsys):
     assert len(code.splitlines()) == 3
     exec(code.replace("outputs/sandbox/models/dpo", str(model)), {})
     assert "assistant" in capsys.readouterr().out
+
+
+def test_dialogues_that_branch_hold_what_the_recipe_says(preset, tmp_path):
+    changes = {"sandbox": "smoke", "expand_share: 0.2": "expand_share: 1.0"}
+    run = preset("Dialogues that branch", changes)
+    with open_chat(run) as chat:
+        [tree] = chat.run([lambda: grow_tree(chat, PERSONA, "t", run.params.trees, 0)], "a dialogue")
+    assert len(tree.turns) == 1 + 2 + 4 + 8
+
+
+def test_released_dialogues_are_read_instead_of_held(preset, tmp_path):
+    turn = {"user": "Hi!", "assistant": {"preferred": "Yes.", "rejected": "No."}, "chosen": "preferred",
+            "inferred_profile": "", "inferred_personality": ""}  # fmt: skip
+    copy = tmp_path / "conversations.jsonl"
+    copy.write_text(json.dumps({"profile": "Ana.", "personality": "Blunt.", "conversations": [turn]}) + "\n")
+    run = preset("Start from the released dialogues", {"mine/conversations.jsonl": str(copy)})
+    assert [tree.persona.profile for tree in read_start(run.params).dialogues] == ["Ana."]
+    asked = {role.role: role.calls for role in make_plan(run.params).roles}
+    assert asked["persona_writer"] == asked["inducer"] == 0

@@ -197,12 +197,25 @@ def test_two_verdicts_make_a_label():
 
 def test_the_branch_follows_the_preset_and_is_drawn_where_nothing_is_preferred():
     rng = random.Random(0)
-    assert choose_branch("hinted", "preferred", rng) == choose_branch("plain", "rejected", rng) == "hinted"
-    assert choose_branch("plain", "preferred", rng) == choose_branch("hinted", "rejected", rng) == "plain"
+    assert choose_branch("hinted", "preferred", rng) == ("hinted", "preferred")
+    assert choose_branch("plain", "rejected", rng) == ("hinted", "rejected")
+    assert choose_branch("plain", "preferred", rng) == ("plain", "preferred")
+    assert choose_branch("hinted", "rejected", rng) == ("plain", "rejected")
     for label in ("hinted", "plain", "tie", "unparseable"):
         drawn = Counter(choose_branch(label, "random", rng) for _ in range(1000))
-        assert 440 < drawn["hinted"] < 560  # 500 +- 3.8 standard deviations of 15.8
-    assert {choose_branch("tie", "preferred", rng) for _ in range(50)} == {"hinted", "plain"}
+        assert {reason for _, reason in drawn} == {"random" if label in ("hinted", "plain") else "coin"}
+        assert 440 < sum(n for (source, _), n in drawn.items() if source == "hinted") < 560  # 500 +- 3.8 deviations
+    assert {choose_branch("tie", "preferred", rng) for _ in range(50)} == {("hinted", "coin"), ("plain", "coin")}
+
+
+def test_epsilon_takes_the_other_reply_as_often_as_it_says():
+    rng = random.Random(0)
+    drawn = Counter(choose_branch("plain", "epsilon", rng, 0.2) for _ in range(1000))
+    assert set(drawn) == {("plain", "preferred"), ("hinted", "explored")}
+    assert 152 < drawn["hinted", "explored"] < 248  # 200 +- 3.8 standard deviations of 12.6
+    assert choose_branch("hinted", "epsilon", rng, 0.0) == ("hinted", "preferred")
+    assert choose_branch("hinted", "epsilon", rng, 1.0) == ("plain", "explored")
+    assert choose_branch("tie", "epsilon", rng, 0.2).reason == "coin"
 
 
 def test_chosen_personas_are_distinct_and_spread_over_profiles_and_personalities():

@@ -11,7 +11,7 @@ from aloe.records import DialogueTree, Persona, Turn
 def tree(split: str, *turns: tuple[str, str]) -> DialogueTree:
     """A dialogue of a split whose turns have these labels and branches."""
     persona = Persona(f"{split}-p0-t0", f"{split}-p0", f"{split}-t0", "Ana keeps bees.", "Blunt.")
-    told = [Turn(f"k{i}", None, "Hi.", "", "", "Hinted.", "Plain.", ("", ""), label, branch)
+    told = [Turn(f"k{i}", f"k{i - 1}" if i else None, "Hi.", "", "", "Hinted.", "Plain.", ("", ""), label, branch)
             for i, (label, branch) in enumerate(turns)]  # fmt: skip
     return DialogueTree(f"tree-{persona.id}", persona, tuple(told))
 

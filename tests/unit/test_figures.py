@@ -194,7 +194,7 @@ def test_turns_are_tabulated_with_words_and_items():
 def test_facts_are_told_by_their_words_and_noted_by_their_sentence():
     persona = Persona("a-b", "a", "b", "Ann keeps grey parrots. She sails a dinghy.", "Blunt.")
     told = [("My grey friend swears.", "Nothing yet"), ("Parrots live long.", "ANN keeps grey parrots. He paints.")]
-    turns = [Turn(f"k{k}", None, said, notes, "", "a", "b", ("1", "2"), "hinted", "plain")
+    turns = [Turn(f"k{k}", f"k{k - 1}" if k else None, said, notes, "", "a", "b", ("1", "2"), "hinted", "plain")
              for k, (said, notes) in enumerate(told)]  # fmt: skip
     found = tidy.note_table([DialogueTree("d", persona, tuple(turns))])
     # words of the first fact: keeps, grey, parro; of the second: sails, dingh (three letters or fewer do not count)

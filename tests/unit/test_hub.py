@@ -85,6 +85,7 @@ def test_a_card_that_the_hub_does_not_take_is_a_sentence(hub, folder):
 
 def test_a_repository_of_something_else_is_left_alone(hub, folder):
     hub.repositories["me/thesis"] = {"README.md": b"my thesis", "model.safetensors": b"months of work"}
+    hub.kinds["me/thesis"] = "model"
     done = push(folder, "me/thesis", **hub.environment)
     assert done.returncode == 1
     assert "me/thesis holds other files (README.md, model.safetensors)" in done.stderr

@@ -194,7 +194,8 @@ def test_every_stage_reads_files_that_are_shipped_or_written_by_an_earlier_stage
 
 
 def test_the_seven_notebooks_are_the_stages_in_order():
-    assert [stage.notebook for stage in STAGES] == sorted(stages.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    run = Run("sandbox", load_params("sandbox"), Path("/nowhere"))
+    assert [stage.notebook(run) for stage in STAGES] == sorted(stages.NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
 def test_a_change_of_the_judge_reruns_the_benchmark_but_no_training():

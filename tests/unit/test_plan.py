@@ -5,7 +5,10 @@ import json
 
 import pytest
 
+from aloe.branching import is_expanded
+from aloe.dialogues import choose_personas
 from aloe.params import ROOT, Mix, load_params, presets
+from aloe.personas import draw_personas, draw_texts
 from aloe.plan import describe, make_plan
 from aloe.room import model_size
 
@@ -146,3 +149,29 @@ def test_lora_in_four_bits_needs_much_less_gpu_memory_than_full_training():
 @pytest.mark.parametrize("preset", presets())
 def test_every_shipped_preset_can_be_planned(preset):
     assert f"Preset {preset}" in describe(load_params(preset))
+
+
+def test_a_tree_that_branches_is_planned_turn_by_turn():
+    trees = {"n_trees": 3, "n_dev_trees": 1, "n_turns": 4, "expand": "both", "expand_depth": 4}
+    params = with_sizes(trees=trees, benchmark={"policies": ()})
+    calls = {role.role: role.calls for role in make_plan(params).roles}
+    # 4 trees of 1 + 2 + 4 + 8 = 15 turns
+    assert calls["inducer"] == calls["hinted_responder"] == calls["plain_responder"] == 4 * 15
+    assert calls["preference_judge"] == 2 * 4 * 15
+    one, two = (make_plan(with_sizes(trees={**trees, "expand_depth": depth})) for depth in (1, 2))
+    assert two.training_hours > one.training_hours
+
+
+def test_of_a_sample_of_trees_exactly_those_are_planned_that_will_branch():
+    trees = {"n_trees": 40, "n_dev_trees": 10, "n_turns": 3, "expand": "both", "expand_depth": 2, "expand_share": 0.3}
+    params = with_sizes(trees=trees)
+    personas = params.personas
+    drawn = [draw_texts([f"text {i}" for i in range(n)], n, dev, kind, params.seed) for kind, n, dev in (
+        ("profile", personas.n_profiles, personas.dev_profiles),
+        ("personality", personas.n_personalities, personas.dev_personalities))]  # fmt: skip
+    everybody = draw_personas(*drawn, personas.personalities_per_profile, params.seed)
+    chosen = [p for split, n in (("train", 40), ("dev", 10)) for p in choose_personas(everybody, n, split, params.seed)]
+    expanded = sum(is_expanded(f"tree-{persona.id}", 0.3, params.seed) for persona in chosen)
+    calls = {role.role: role.calls for role in make_plan(params).roles}
+    assert 0 < expanded < 50
+    assert calls["inducer"] == 50 * 3 + expanded * 4  # 1 + 2 + 4 turns instead of 3

@@ -4,7 +4,9 @@ import dataclasses
 import json
 
 import pytest
+from test_branching import TREE
 
+from aloe.branching import trunk
 from aloe.errors import UserError
 from aloe.records import DialogueTree, Persona, Turn
 from aloe.released import read_texts, read_trees, write_trees
@@ -180,3 +182,15 @@ def test_a_tree_that_branches_is_refused_even_when_extras_may_be_dropped(tmp_pat
     branched = dataclasses.replace(tree, turns=(*tree.turns[:2], dataclasses.replace(tree.turns[2], parent="k0")))
     with pytest.raises(UserError, match="turn k2 follows k0, not k1"):
         write_trees([branched], tmp_path / "out.jsonl", drop_extra=True)
+
+
+def test_of_a_tree_that_goes_on_with_both_replies_one_path_can_be_written(tmp_path):
+    # a (hinted preferred) goes on with its plain reply to b and with its hinted one to d; b with its hinted one to c
+    with pytest.raises(UserError, match="turn d follows a, not c"):
+        write_trees([TREE], tmp_path / "out.jsonl", drop_extra=True)
+    write_trees([trunk(TREE)], tmp_path / "trunk.jsonl", drop_extra=True)
+    aside = dataclasses.replace(TREE, turns=tuple(turn for turn in TREE.turns if turn.id in "ade"))
+    write_trees([aside], tmp_path / "aside.jsonl", drop_extra=True)
+    chosen = [[turn["chosen"] for turn in json.loads((tmp_path / f"{name}.jsonl").read_text())["conversations"]]
+              for name in ("trunk", "aside")]  # fmt: skip
+    assert chosen == [["rejected", "rejected"], ["preferred", "rejected", "preferred"]]

@@ -29,7 +29,8 @@ def tree(number, split, n_turns=3):
     rng, persona = random.Random(f"{number}-{split}"), f"{split}-p{number:03d}-t001"
     turns = [
         Turn(
-            id=f"{persona}-k{k}", parent=None, user=rng.choice(SENTENCES), inferred_profile="", inferred_personality="",
+            id=f"{persona}-k{k}", parent=f"{persona}-k{k - 1}" if k else None, user=rng.choice(SENTENCES),
+            inferred_profile="", inferred_personality="",
             hinted=SENTENCES[2], plain=rng.choice([SENTENCES[0], SENTENCES[4]]), verdicts=("", ""), label="hinted",
             branch="hinted" if k == 0 else rng.choice(["hinted", "plain"]),
         )
