@@ -22,6 +22,7 @@ from aloe.errors import NotEnough, UserError
 from aloe.params import Trees
 from aloe.prompts import conversation
 from aloe.records import DialogueTree, Message, Persona, Source, Turn
+from aloe.ties import settle_ties
 
 if TYPE_CHECKING:
     from aloe.chat import Chat
@@ -93,7 +94,7 @@ def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: i
                         f"warnings for why; answers that could not be read: {unread}). Mend the endpoint or choose "
                         f"another model for the role, and run again: replies already had are taken from the journal."
                         )  # fmt: skip
-    return [tree for tree in trees if tree.turns]
+    return settle_ties([tree for tree in trees if tree.turns], params.tie, seed)
 
 
 async def grow_tree(chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> DialogueTree:

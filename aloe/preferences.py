@@ -2,7 +2,8 @@
 
 In: `DialogueTree`s. Out: plain lists that `datasets` takes, in the order of the trees. The history of every example is
 the one that was really sampled: each user message answers the reply that the dialogue went on with, preferred or not.
-A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history.
+A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history; a `kept` tie
+gives no pair, and its continued reply counts as a preferred one.
 This module is pure: it knows no tokenizer, chat template, split or path.
 """
 
@@ -84,7 +85,7 @@ def history(turns: Sequence[Turn]) -> tuple[Message, ...]:
 def counts(trees: Iterable[DialogueTree]) -> Counts:
     """How many turns give a pair and how many do not, by reason. No tree gives zeros."""
     labels = [turn.label for tree in trees for turn in tree.turns]
-    ties, unparseable = labels.count("tie"), labels.count("unparseable")
+    ties, unparseable = labels.count("tie") + labels.count("kept"), labels.count("unparseable")
     return Counts(len(labels), len(labels) - ties - unparseable, ties, unparseable)
 
 
@@ -92,4 +93,6 @@ def _continued_as(turn: Turn) -> Reply | None:
     """Whether the dialogue went on with the preferred or the rejected reply; None where no reply was preferred."""
     if turn.label in ("tie", "unparseable"):
         return None
+    if turn.label == "kept":
+        return "preferred"
     return "preferred" if turn.label == turn.branch else "rejected"
