@@ -1,7 +1,7 @@
 """The figures of the audits: frames in, matplotlib Axes out.
 
-In: estimates with their intervals, by audit or by turn. Out: Axes, on the `ax` given or on a figure of its own. An empty
-frame is a ValueError. This module neither reads nor writes a file, nor computes anything.
+In: estimates with their intervals, by audit or by turn. Out: Axes, on the `ax` given or on a figure of its own. An
+empty frame is a ValueError. This module neither reads nor writes a file, nor computes anything.
 """
 
 import pandas as pd
@@ -34,9 +34,7 @@ def audit_estimates(found: pd.DataFrame, title: str, ax: Axes | None = None, not
     return ax
 
 
-def shares_by_turn(
-    found: pd.DataFrame, title: str, what: str, ax: Axes | None = None, note: str | None = None
-) -> Axes:
+def shares_by_turn(found: pd.DataFrame, title: str, what: str, ax: Axes | None = None, note: str | None = None) -> Axes:
     """A line with its band per series, from 0 to 1.
 
     Args:

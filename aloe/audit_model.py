@@ -2,19 +2,21 @@
 
 Verdicts. A pair of replies is judged in both orders. With probability b (*position bias*), drawn for each order by
 itself, the reply shown first is named, whatever it says. Else, with probability l (*length bias*), drawn once for the
-pair, the longer one is named, if one is longer. Else the better one for this user is named, or with probability e (*judge
-error*, once for the pair, its rate may differ by turn) the other one. Then P(first named in both orders) is b, and among
-pairs whose orders agree the longer one is named with l + (1 - l)e where it is the worse and 1 - (1 - l)e where it is the
-better. What is the better one has to be known from elsewhere: people's labels, or the sandbox without its faults.
+pair, the longer one is named, if one is longer. Else the better one for this user is named, or with probability e
+(*judge error*, once for the pair, its rate may differ by turn) the other one. Then P(first named in both orders) is b,
+and among pairs whose orders agree the longer one is named with l + (1 - l)e where it is the worse and 1 - (1 - l)e
+where it is the better. What is the better one has to be known from elsewhere: people's labels, or the sandbox without
+its faults.
 
-Notes. Each fact that has not come out by a turn stands in its notes with probability `leak`, and each that has is missing
-with probability `missed`. Messages. While two facts or more are untold, a message tells one more with probability
-`early`, whether or not it tells one anyway. Both are read by a rule with errors of its own (`RuleErrors`), which are
-taken out. Everything is a method of moments; values are not cut off at 0, so that they are right on average. Intervals
-leave out one cluster (profile) at a time, since turns of one dialogue depend on each other. This module knows no text.
+Notes. Each fact that has not come out by a turn stands in its notes with probability `leak`, and each that has is
+missing with probability `missed`. Messages. While two facts or more are untold, a message tells one more with
+probability `early`, whether or not it tells one anyway. Both are read by a rule with errors of its own (`RuleErrors`),
+which are taken out. Everything is a method of moments; values are not cut off at 0, so that they are right on average.
+Intervals leave out one cluster (profile) at a time, since turns of one dialogue depend on each other. This module knows
+no text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +140,31 @@ def early_disclosure(messages: pd.DataFrame, errors: RuleErrors, confidence: flo
     return totals_estimate(early, totals, confidence)
 
 
-def _noted(facts: pd.DataFrame, errors: RuleErrors, confidence: float, wanted: Callable[[float, float], float]) -> Estimate | None:
+def as_table(found: Mapping[str, Estimate | None], planted: Mapping[str, float]) -> pd.DataFrame:
+    """Estimates as a frame: audit, value, low, high, planted (missing where nothing was); those that are None are left
+    out."""
+    rows = [(name, *estimate, planted.get(name)) for name, estimate in found.items() if estimate is not None]
+    return pd.DataFrame(rows, columns=["audit", "value", "low", "high", "planted"]).astype(
+        dict.fromkeys(["value", "low", "high", "planted"], float)
+    )
+
+
+def with_ends(table: pd.DataFrame) -> dict[str, dict[str, float | list[float] | None]]:
+    """`as_table` as plain data for `metrics.json`: by audit its value, its interval as `ci` (null without one),
+    `planted`."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {
+        row["audit"]: {
+            "value": row["value"], "ci": None if row["low"] is None else [row["low"], row["high"]],
+            "planted": row["planted"],
+        }
+        for row in rows
+    }  # fmt: skip
+
+
+def _noted(
+    facts: pd.DataFrame, errors: RuleErrors, confidence: float, wanted: Callable[[float, float], float]
+) -> Estimate | None:
     told, noted = facts["told"].astype(float), facts["noted"].astype(float)
     totals = _totals(facts, [told, 1 - told, told * noted, (1 - told) * noted])
 
@@ -162,8 +188,8 @@ def _noted(facts: pd.DataFrame, errors: RuleErrors, confidence: float, wanted: C
 
 
 def _error_totals(verdicts: pd.DataFrame) -> Array:
-    """Shape (n_clusters, n_turns, 6): pairs, and those judged wrongly, of which the longer is the worse, the better, and
-    neither longer."""
+    """Shape (n_clusters, n_turns, 6): pairs, and those judged wrongly, of which the longer is the worse, the better,
+    and neither longer."""
     rows = verdicts[verdicts["outcome"].isin(["hinted", "plain"]) & verdicts["better"].isin(["hinted", "plain"])]
     if rows.empty:
         return np.zeros((0, 1, 6))

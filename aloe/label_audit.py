@@ -19,7 +19,8 @@ from aloe.telling import disclosed, facts_of, noted_in, paths
 
 
 class Known(NamedTuple):
-    """What a reference says of one turn: the better reply (None: neither), and the persona as it has come out by then."""
+    """What a reference says of one turn: the better reply (None: neither), and the persona as it has come out by
+    then."""
 
     better: Source | None
     profile: str
@@ -33,10 +34,10 @@ Reference = Mapping[str, Known]
 def verdict_table(trees: Iterable[DialogueTree], reference: Reference | None = None) -> pd.DataFrame:
     """One row per turn.
 
-    Returns: tree, profile, id, turn (depth from 1), first and second (which reply was named, 1 or 2, with the hinted one
-        shown first and second; missing where not readable), outcome (hinted, plain: named in both orders; tie: a place
-        was named; same: the replies are equal and nobody was asked; unparseable), hinted_words, plain_words, better
-        (the reference's; missing where it is silent).
+    Returns: tree, profile, id, turn (depth from 1), first and second (which reply was named, 1 or 2, with the hinted
+        one shown first and second; missing where not readable), outcome (hinted, plain: named in both orders; tie: a
+        place was named; same: the replies are equal and nobody was asked; unparseable), hinted_words, plain_words,
+        better (the reference's; missing where it is silent).
     """
     rows = []
     for tree in trees:
@@ -132,8 +133,8 @@ def judge_by_turn(verdicts: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def inducer_by_turn(trees: Iterable[DialogueTree], reference: Reference, confidence: float) -> pd.DataFrame:
     """Precision and recall of the notes beside what a reference says has come out, piece by piece.
 
-    Returns: kind (facts, traits), measure (precision, recall), turn, value, low, high, pieces; turns without a piece are
-        left out.
+    Returns: kind (facts, traits), measure (precision, recall), turn, value, low, high, pieces; turns without a piece
+        are left out.
     """
     pieces = []
     for tree in trees:

@@ -100,7 +100,8 @@ class Sandbox:
     """What is planted in the simulated model; `effect` 0 means that its judges ignore the persona.
 
     What each rate is a share of, and which audit finds it again, says the docstring of `audit_model`.
-    `judge_error_by_turn`: of verdicts on two replies at turn 1, 2, ..., instead of `judge_error`; the last for all later.
+    `judge_error_by_turn`: of verdicts on two replies at turn 1, 2, ..., instead of `judge_error`; the last for all
+    later.
     """
 
     effect: Rate

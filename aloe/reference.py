@@ -1,9 +1,9 @@
 """What the audits of a simulated run are held against: its inducer and judge without the planted faults.
 
 In: a run and trees. Out: for each turn the better reply and the persona as it has come out by then, asked over the same
-protocol, with the same prompts, of the simulated model with every rate of fault at 0. Nothing of it enters the run's journal,
-its costs or its trees. A run with real models has no such reference: there is None, unless people have labelled turns.
-This module does not know what the audits make of it.
+protocol, with the same prompts, of the simulated model with every rate of fault at 0. Nothing of it enters the run's
+journal, its costs or its trees. A run with real models has no such reference: there is None, unless people have
+labelled turns. This module does not know what the audits make of it.
 """
 
 import asyncio
@@ -29,24 +29,46 @@ if TYPE_CHECKING:
     from aloe.chat import Chat
 
 MOST_TREES = 60
-"""Dialogues that are asked about: enough for shares to a few hundredths, at a tenth of the cost of the default preset."""
+"""Dialogues that are asked about: enough for shares to a few hundredths, at a tenth of the cost of the default
+preset."""
 
 
 def ask_reference(run: Run, trees: Sequence[DialogueTree]) -> Reference | None:
-    """What the simulated model says without its faults, for the first `MOST_TREES` trees; None in a run with real models."""
+    """What the simulated model says without its faults, for the first `MOST_TREES` trees; None in a run with real
+    models."""
     roles: tuple[Role, ...] = (run.params.roles.inducer, run.params.roles.preference_judge)
     if not all(run.params.endpoints[role.endpoint].in_process for role in roles):
         return None
     params = dataclasses.replace(run.params, sandbox=faultless(), budget_usd=None, budget_calls=None)
-    with tempfile.TemporaryDirectory(prefix="aloe-reference-") as folder:
-        with open_chat(Run(run.name, params, Path(folder))) as chat:
-            return known_of(chat, trees[:MOST_TREES])
+    with (
+        tempfile.TemporaryDirectory(prefix="aloe-reference-") as folder,
+        open_chat(Run(run.name, params, Path(folder))) as chat,
+    ):
+        return known_of(chat, trees[:MOST_TREES])
 
 
 def faultless() -> Sandbox:
     """A `sandbox:` section with the whole effect and no fault."""
     return Sandbox(effect=1.0, judge_error=0.0, position_bias=0.0, length_bias=0.0, missed_inference=0.0, leak=0.0,
                    early_disclosure=0.0)  # fmt: skip
+
+
+def planted(params: Params) -> dict[str, float]:
+    """What the preset plants, by the audit that should find it; nothing where real models answer."""
+    rates, turns = params.sandbox, params.trees.n_turns
+    if not params.simulated:
+        return {}
+    errors = [rates.judge_error] * turns
+    if rates.judge_error_by_turn is not None:
+        given = rates.judge_error_by_turn
+        errors = [given[min(turn, len(given) - 1)] for turn in range(turns)]
+    half = turns // 2
+    halves = {"first": errors[:half], "second": errors[half:]}
+    return {
+        "position_bias": rates.position_bias, "length_bias": rates.length_bias, "leak": rates.leak,
+        "missed_inference": rates.missed_inference, "early_disclosure": rates.early_disclosure,
+        **{f"judge_error_{name}_half": sum(own) / len(own) for name, own in halves.items() if own},
+    }  # fmt: skip
 
 
 def known_of(chat: "Chat", trees: Sequence[DialogueTree]) -> Reference:
@@ -62,7 +84,9 @@ async def _tree(chat: "Chat", tree: DialogueTree) -> dict[str, Known]:
         *before, turn = path
         shown = conversation([*history(before), Message("user", turn.user)])
         orders = ((turn.hinted, turn.plain), (turn.plain, turn.hinted))
-        prompts = [chat.prompt("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders]
+        prompts = [
+            chat.prompt("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders
+        ]
         induced, *verdicts = await asyncio.gather(
             ask_parsed(chat, "inducer", instruct(chat.prompt("inducer", **facts, conversation=shown)), parse_induced,
                        INDUCED_FORM),

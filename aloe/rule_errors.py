@@ -1,9 +1,10 @@
 """How often the audits' rules are wrong: marked messages in, shares with intervals out, and what to correct by.
 
 In: the hand-marked messages of `data/marked_messages.jsonl`, written for this project in many people's words, and what
-the same rules got wrong in the sandbox's world (`data/rule_errors.yaml`, measured by `tests/bench/audits.py` on seeds that
-its calibration does not use). Out: a table, and the `RuleErrors` that `audit_model` takes out. Simulated users repeat their
-facts nearly word for word, people do not: each kind of run is corrected by its own. This module knows no run.
+the same rules got wrong in the sandbox's world (`data/rule_errors.yaml`, measured by `tests/bench/audits.py` on seeds
+that its calibration does not use). Out: a table, and the `RuleErrors` that `audit_model` takes out. Simulated users
+repeat their facts nearly word for word, people do not: each kind of run is corrected by its own. This module knows no
+run.
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ DATA = Path(__file__).parent / "data"
 
 @dataclasses.dataclass(frozen=True)
 class Marked:
-    """A message as a person marked it. `told`: does it tell the fact (None: not asked); the others are plain yes or no."""
+    """A message as a person marked it. `told`: does it tell the fact (None: not asked); the others are plain yes or
+    no."""
 
     fact: str | None
     message: str
@@ -44,8 +46,8 @@ def read_marked(path: Path = DATA / "marked_messages.jsonl") -> list[Marked]:
 def rule_table(marked: list[Marked], confidence: float) -> pd.DataFrame:
     """What the rules find of what people marked, and what they leave alone of the rest.
 
-    Returns: rule (told, contradicts, assistant), share (found: marked and found; left: not marked and not found), value,
-        low, high (Wilson's interval), n.
+    Returns: rule (told, contradicts, assistant), share (found: marked and found; left: not marked and not found),
+        value, low, high (Wilson's interval), n.
     """
     read: dict[str, list[tuple[bool, bool]]] = {"told": [], "contradicts": [], "assistant": []}
     for row in marked:

@@ -1,10 +1,10 @@
 """Does the role-played user behave like a person? What comes out turn by turn, and what should not be there.
 
-In: trees. Out: frames with a row per message or per turn, estimates, and the *recoverable maximum*: the share of a persona
-that could be known at turn k, which no policy's knowledge can exceed. Facts are read by the rule of `telling`. Traits are
-never named by a user, so their share is what the inducer noted. Contradictions and an assistant's phrases are found by
-patterns whose misses and false alarms are measured on marked messages (`tests/unit/test_marked_messages.py`). This
-module asks nobody and draws nothing.
+In: trees. Out: frames with a row per message or per turn, estimates, and the *recoverable maximum*: the share of a
+persona that could be known at turn k, which no policy's knowledge can exceed. Facts are read by the rule of `telling`.
+Traits are never named by a user, so their share is what the inducer noted. Contradictions and an assistant's phrases
+are found by patterns whose misses and false alarms are measured on marked messages
+(`tests/unit/test_marked_messages.py`). This module asks nobody and draws nothing.
 """
 
 import re
@@ -16,8 +16,8 @@ import pandas as pd
 from aloe.audit_model import RuleErrors, early_disclosure, share
 from aloe.intervals import Estimate, mean_estimate
 from aloe.novelty import stems
-from aloe.records import DialogueTree, Persona
-from aloe.telling import Fact, disclosed, facts_of, paths, told_in
+from aloe.records import DialogueTree, Persona, Transcript
+from aloe.telling import Fact, disclosed, facts_of, paths, told_in, words_of
 
 ASSISTANT = re.compile(
     r"\bas an? (?:ai|assistant|language model)\b|\bhow (?:can|may) i (?:help|assist)|\bhappy to (?:help|assist)\b|"
@@ -35,9 +35,12 @@ _DENIAL = re.compile(
 )
 """The owner of a fact denies something."""
 _NAMED = re.compile(r"\b(?:called|named)\s+([A-Z]\w+)")
-_NUMBERS = dict(zip("one two three four five six seven eight nine ten eleven twelve".split(), range(1, 13), strict=True))
+_WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBERS = {word: number for number, word in enumerate(_WORDS, 1)}
 _MY_AGE = re.compile(r"\bI(?:'m| am) (\d{1,3})(?: years old)?(?=[\s,.!?]*$|[,.!?])")
-_CLAUSE_ENDS = re.compile(r"[,;:.!?…()]+|\b(?:and|but|so|yet|until|though|although|because|that|since|seeing|when|while)\b")
+_CLAUSE_ENDS = re.compile(
+    r"[,;:.!?…()]+|\b(?:and|but|so|yet|until|though|although|because|that|since|seeing|when|while)\b"
+)
 HALF = 0.5
 """Share of a fact's telling words from which on a sentence is about that fact."""
 
@@ -69,9 +72,9 @@ def contradicts(fact: str, sentence: str, words: frozenset[str] | None = None) -
 def message_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
     """One row per message of the user's.
 
-    Returns: tree, profile, id, turn (depth from 1), words, new (facts that it tells), untold_before (facts), like_assistant,
-        repeated (said word for word earlier in its dialogue), contradicted (the first fact that it goes against, or
-        missing).
+    Returns: tree, profile, id, turn (depth from 1), words, new (facts that it tells), untold_before (facts),
+        like_assistant, repeated (said word for word earlier in its dialogue), contradicted (the first fact that it goes
+        against, or missing).
     """
     rows = []
     for tree in trees:
@@ -90,8 +93,9 @@ def message_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
 def recoverable_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
     """One row per turn: which share of the persona could be known by then.
 
-    Returns: tree, profile, id, turn, facts (share told), traits (share noted at some turn up to this one), persona (share
-        of facts and traits together, each item counting alike). Traits stand for what the inducer saw: it may miss some.
+    Returns: tree, profile, id, turn, facts (share told), traits (share noted at some turn up to this one), persona
+        (share of facts and traits together, each item counting alike). Traits stand for what the inducer saw: it may
+        miss some.
     """
     rows = []
     for tree in trees:
@@ -106,25 +110,38 @@ def recoverable_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
 
 
 def recoverable_maximum(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """The recoverable maximum: means of `recoverable_table` by turn.
+    """The recoverable maximum: means of `recoverable_table`, or of `transcript_table`, by turn.
 
-    Returns: kind (facts, traits, persona), turn, share, low, high.
+    Returns: series (facts, traits, persona), turn, value, low, high.
     """
     rows = []
-    for kind in ("facts", "traits", "persona"):
+    for kind in [name for name in ("facts", "traits", "persona") if name in table]:
         for turn, own in table.dropna(subset=[kind]).groupby("turn"):
             clusters = pd.factorize(own["profile"])[0]
             rows.append((kind, turn, *mean_estimate(own[kind].to_numpy(dtype=float), clusters, confidence)))
-    return pd.DataFrame(rows, columns=["kind", "turn", "share", "low", "high"]).astype({"low": float, "high": float})
+    return pd.DataFrame(rows, columns=["series", "turn", "value", "low", "high"]).astype({"low": float, "high": float})
 
 
-def user_estimates(
-    trees: Iterable[DialogueTree], errors: RuleErrors, confidence: float
-) -> dict[str, Estimate | None]:
+def transcript_table(transcripts: Iterable[Transcript]) -> pd.DataFrame:
+    """One row per turn of a policy's conversations: the share of the profile's facts that the user has told by then.
+
+    Returns: policy, case, profile, turn, facts.
+    """
+    rows = []
+    for held in transcripts:
+        facts, told = facts_of(held.persona.profile), frozenset[int]()
+        for turn, message in enumerate(held.messages[::2], 1):
+            told |= told_in(facts, words_of(message.content))
+            rows.append((held.policy, held.id, held.persona.profile_id, turn, _of(len(told), len(facts))))
+    return pd.DataFrame(rows, columns=["policy", "case", "profile", "turn", "facts"])
+
+
+def user_estimates(trees: Iterable[DialogueTree], errors: RuleErrors, confidence: float) -> dict[str, Estimate | None]:
     """Every number of the simulator audit by name; None where it cannot be told.
 
-    `facts_never_told`: of the facts of a persona, those that no message of the whole dialogue tells. `repeated_openings`:
-    of the opening messages, those that begin with the same three words as the opening of another dialogue.
+    `facts_never_told`: of the facts of a persona, those that no message of the whole dialogue tells.
+    `repeated_openings`: of the opening messages, those that begin with the same three words as the opening of another
+    dialogue.
     """
     trees = list(trees)
     messages, known = message_table(trees), recoverable_table(trees)
@@ -143,7 +160,8 @@ def user_estimates(
 
 
 def opening_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
-    """One row per dialogue: tree, profile, opening (the first message), same_as_another, begins_as_another (three words)."""
+    """One row per dialogue: tree, profile, opening (the first message), same_as_another, begins_as_another (three
+    words)."""
     rows = [(tree.id, tree.persona.profile_id, tree.turns[0].user) for tree in trees if tree.turns]
     table = pd.DataFrame(rows, columns=["tree", "profile", "opening"])
     begun = table["opening"].map(lambda text: " ".join(re.findall(r"\w+", text.casefold())[:3]))
@@ -153,7 +171,8 @@ def opening_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
 
 
 def traits_of(persona: Persona) -> tuple[Fact, ...]:
-    """The traits of a personality with the stems of their first words, up to a comma: "Curious, asking much." is curious."""
+    """The traits of a personality with the stems of their first words, up to a comma: "Curious, asking much." is
+    curious."""
     parts = [part for part in re.split(r"[.;]\s*|\n+", persona.personality) if part.strip()]
     heads = [Fact(part, stems(re.split(r"[,:]", part)[0]) or stems(part)) for part in parts]
     return tuple(head for head in heads if head.words)

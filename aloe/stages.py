@@ -24,7 +24,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
     " provenance resuming room runs show spending stages strict_yaml talk tree_figure calibration_figure quiet"
-    " training_log watching".split()
+    " training_log watching audit_figures".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
@@ -83,7 +83,8 @@ STAGES = (
     Stage(
         "03_dialogue_trees",
         ("seed", "trees", *(f"roles.{role}" for role in _DIALOGUE_ROLES), "sandbox"),
-        ("personas/personas.jsonl", *_DIALOGUE_PROMPTS),
+        ("personas/personas.jsonl", *_DIALOGUE_PROMPTS, "repo:aloe/data/marked_messages.jsonl",
+         "repo:aloe/data/rule_errors.yaml"),
         ("trees/trees.jsonl",),
         ("trees", "unparseable.inducer", "unparseable.preference_judge"),
     ),

@@ -1,15 +1,15 @@
 """What has a user told by now? Facts of a profile against messages, by their words alone.
 
-In: a persona's profile, and a tree whose turns name their parents. Out: the facts with their telling words, and for each
-turn which facts were told on the way to it, which stand in the inducer's notes, and which a reply uses. A fact is told
-once one message, or all of them together, hold enough of its telling words; words that another fact of the same
+In: a persona's profile, and a tree whose turns name their parents. Out: the facts with their telling words, and for
+each turn which facts were told on the way to it, which stand in the inducer's notes, and which a reply uses. A fact is
+told once one message, or all of them together, hold enough of its telling words; words that another fact of the same
 message explains count once. A fact in other words is missed, and one hit by accident is counted: `rule_errors` says how
 often. This module knows no model, score or file.
 """
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aloe.novelty import stems

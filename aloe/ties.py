@@ -5,11 +5,11 @@ In: trees as they were grown, and the preset's `trees.tie`. Out: the same trees 
 - `drop`: a tie gives no pair and no reply to learn; it stays in the history.
 - `keep`: it gives no pair either, but the reply that the dialogue went on with is learned in SFT on preferred replies,
   since nothing speaks against it; never in SFT on rejected ones. Its label becomes `kept`.
-- `random`: a coin drawn from seed and turn says which reply is preferred, as a forced choice would. Its label becomes that
-  of a preference, so it gives a pair; the verdicts still show that it was none.
+- `random`: a coin drawn from seed and turn says which reply is preferred, as a forced choice would. Its label becomes
+  that of a preference, so it gives a pair; the verdicts still show that it was none.
 
-Equal replies stay ties under all three: there is nothing to tell apart. So do unparseable verdicts: no judge has spoken.
-Which reply went on was drawn before and is not changed. This module knows no model and no file.
+Equal replies stay ties under all three: there is nothing to tell apart. So do unparseable verdicts: no judge has
+spoken. Which reply went on was drawn before and is not changed. This module knows no model and no file.
 """
 
 import dataclasses

@@ -23,8 +23,8 @@ class Knobs:
     """What is planted; every rate is in [0, 1].
 
     `effect` is the share of verdicts and scores in which the judges look at the persona (0: never, a null world).
-    `judge_error_by_turn`, where given, stands instead of `judge_error` for verdicts on two replies: one rate a turn, the
-    last one for all later turns.
+    `judge_error_by_turn`, where given, stands instead of `judge_error` for verdicts on two replies: one rate a turn,
+    the last one for all later turns.
     """
 
     effect: float = 1.0

@@ -1,11 +1,12 @@
 """Do the audits find what was planted? Coverage of their 95% intervals over seeds; exits with 1 if a target is missed.
 
-In: a number of seeds. Out: `outputs/bench/audits.csv` (setting, seed, audit, planted, value, low, high) and `audits.md`. For
-each seed 40 personas are written and hold dialogues of 10 turns by the study's own code, with all faults planted at
-once, in two settings, and with none. The better reply of each pair comes from the same judge without faults. To be
-affordable, the simulated model does without its embeddings (99% of its time), so it prefers and recognises by words
-alone; how the planted faults fall on its answers is the same. `--rules` prints `aloe/data/rule_errors.yaml` instead, from seeds that the calibration does not
-use. What each number means: the docstring of `aloe/audit_model.py`.
+In: a number of seeds. Out: `outputs/bench/audits.csv` (setting, seed, audit, planted, value, low, high) and
+`audits.md`. For each seed 40 personas are written and hold dialogues of 10 turns by the study's own code, with all
+faults planted at once, in two settings, and with none. The better reply of each pair comes from the same judge without
+faults. To be affordable, the simulated model does without its embeddings (99% of its time), so it prefers and
+recognises by words alone; how the planted faults fall on its answers is the same. `--rules` prints
+`aloe/data/rule_errors.yaml` instead, from seeds that the calibration does not use. What each number means: the
+docstring of `aloe/audit_model.py`.
 """
 
 import argparse
@@ -102,7 +103,9 @@ def lighten() -> None:
 def some_personas(seed: int) -> list[Persona]:
     """Personas that the simulated writer makes up, no two alike, from the shipped seeds."""
     files, rng = load_params("sandbox").personas, random.Random(f"audits-{seed}")
-    texts = [[text.text for text in load_texts(ROOT / path, 1)] for path in (files.seed_profiles, files.seed_personalities)]
+    texts = [
+        [text.text for text in load_texts(ROOT / path, 1)] for path in (files.seed_profiles, files.seed_personalities)
+    ]
     profiles = writer.write_profiles(rng.sample(texts[0], 5), N_TREES, rng)
     personalities = writer.write_personalities(rng.sample(texts[1], 5), N_TREES, rng)
     pairs = enumerate(zip(profiles, personalities, strict=True))
@@ -151,7 +154,9 @@ def estimates(seed: int, knobs: Knobs, errors: RuleErrors) -> list[str]:
     if knobs is NONE:  # what comes of these has no rate of its own, but has to be nothing where nothing is planted
         truth |= {"untold_in_reply": 0.0, "contradictions": 0.0, "like_assistant": 0.0}
     return [
-        ",".join([name, f"{value:g}", *("" if number is None else f"{number:.5f}" for number in found[name] or [None] * 3)])
+        ",".join(
+            [name, f"{value:g}", *("" if number is None else f"{number:.5f}" for number in found[name] or [None] * 3)]
+        )
         for name, value in truth.items()
     ]
 
@@ -172,7 +177,8 @@ def measured_rules() -> RuleErrors:
             )  # fmt: skip
     table = pd.concat(messages)
     rows = table[table["untold_before"] >= 2]
-    alone = 1 - (rows["new"] == 0).mean() / (1 - knobs.early_disclosure)  # share that tells a fact without the extra one
+    silent = (rows["new"] == 0).mean()
+    alone = 1 - silent / (1 - knobs.early_disclosure)  # share that tells a fact without the extra one
     return RuleErrors(
         counts[True, True] / (counts[True, True] + counts[True, False]),
         counts[False, False] / (counts[False, True] + counts[False, False]),
@@ -183,21 +189,25 @@ def measured_rules() -> RuleErrors:
 def report(rows: pd.DataFrame) -> tuple[str, bool]:
     """The Markdown table and whether every target is met."""
     head = ("setting", "audit", "planted", "mean estimate", "covered", "median half-width", "target met")
-    lines = [f"{N_TREES} trees of {N_TURNS} turns a seed, 95% intervals, all faults of a setting planted at once. Targets: "
-             f"{TARGET_COVERAGE:.0%} of intervals cover, half of the half-widths are at most {TARGET_HALF_WIDTH}; where "
-             f"nothing is planted the mean estimate is below {TARGET_AT_ZERO}.", "", f"| {' | '.join(head)} |",
-             "|---" * len(head) + "|"]  # fmt: skip
+    lines = [
+        f"{N_TREES} trees of {N_TURNS} turns a seed, 95% intervals, all faults of a setting planted at once. Targets: "
+        f"{TARGET_COVERAGE:.0%} of intervals cover, median half-width at most {TARGET_HALF_WIDTH}; where nothing "
+        f"is planted the mean estimate is below {TARGET_AT_ZERO}.",
+        "",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
+    ]
     good = True
     for (setting, audit), own in rows.groupby(["setting", "audit"], sort=False):
         truth, n = float(own["planted"].iloc[0]), len(own)
         covered = int(((own["low"] <= truth) & (truth <= own["high"])).sum())
-        half = float(((own["high"] - own["low"]) / 2).median())
-        mean = float(own["value"].mean())
-        met = abs(mean) < TARGET_AT_ZERO if setting == "none" else (
-            covered >= TARGET_COVERAGE * n and half <= TARGET_HALF_WIDTH)  # fmt: skip
+        half, mean = float(((own["high"] - own["low"]) / 2).median()), float(own["value"].mean())
+        met = covered >= TARGET_COVERAGE * n and half <= TARGET_HALF_WIDTH
+        if setting == "none":
+            met = abs(mean) < TARGET_AT_ZERO
         good &= met
-        lines.append(f"| {setting} | {audit} | {truth:g} | {mean:.4f} | {covered} of {n} | {half:.3f} | "
-                     f"{'yes' if met else 'no'} |")  # fmt: skip
+        numbers = f"{truth:g} | {mean:.4f} | {covered} of {n} | {half:.3f}"
+        lines.append(f"| {setting} | {audit} | {numbers} | {'yes' if met else 'no'} |")
     return "\n".join(lines) + "\n", good
 
 
