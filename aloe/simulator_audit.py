@@ -7,6 +7,7 @@ are found by patterns whose misses and false alarms are measured on marked messa
 (`tests/unit/test_marked_messages.py`). This module asks nobody and draws nothing.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -30,10 +31,12 @@ ASSISTANT = re.compile(
 """How an assistant talks, and a user does not."""
 _DENIAL = re.compile(
     r"\bI(?:'m| am|'ve| have| do| did| was| can| would|'d| could)? (?:really |just |simply |also |still )?"
-    r"(?:not|never|no|hate|cannot|can't|don't|didn't|haven't|wasn't|couldn't|wouldn't|ain't|gave up|quit|stopped)\b",
+    r"(?:not|never|no|hate|cannot|can't|don't|didn't|haven't|wasn't|couldn't|wouldn't|ain't|gave up|quit|stopped)\b"
+    r"(?! (?:imagine|wait|help|stop|live|resist|mind|know|see|think|want to)\b)",
     re.IGNORECASE,
 )
 """The owner of a fact denies something."""
+_NEGATED = re.compile(r"\b(?:not|never|no|cannot|hardly)\b")
 _NAMED = re.compile(r"\b(?:called|named)\s+([A-Z]\w+)")
 _WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBERS = {word: number for number, word in enumerate(_WORDS, 1)}
@@ -61,12 +64,20 @@ def contradicts(fact: str, sentence: str, words: frozenset[str] | None = None) -
         return True
     if not telling:
         return False
-    for clause in _CLAUSE_ENDS.split(sentence):
-        held = telling & stems(clause)
-        if len(held) >= HALF * len(telling) and (_DENIAL.search(clause) or _other_number(fact, clause, held)
-                                                 or _other_name(fact, clause)):  # fmt: skip
-            return _DENIAL.search(clause) is None or not re.search(r"\b(?:not|never|no|cannot|hardly)\b", fact)
+    for clause, said in _clauses(sentence):
+        held = telling & said
+        denied = _DENIAL.search(clause) is not None
+        if len(held) >= HALF * len(telling) and (
+            (denied and not _NEGATED.search(fact)) or _other_number(fact, clause, held) or _other_name(fact, clause)
+        ):
+            return True
     return False
+
+
+@functools.lru_cache(maxsize=20_000)
+def _clauses(sentence: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The clauses of a sentence, each with its stems."""
+    return tuple((clause, stems(clause)) for clause in _CLAUSE_ENDS.split(sentence) if clause)
 
 
 def message_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
