@@ -87,12 +87,13 @@ async def _tree(chat: "Chat", tree: DialogueTree) -> dict[str, Known]:
         prompts = [
             chat.prompt("preference_judge", **facts, conversation=shown, reply_1=a, reply_2=b) for a, b in orders
         ]
-        induced, *verdicts = await asyncio.gather(
-            ask_parsed(chat, "inducer", instruct(chat.prompt("inducer", **facts, conversation=shown)), parse_induced,
-                       INDUCED_FORM),
-            *(ask_parsed(chat, "preference_judge", instruct(p), parse_verdict, VERDICT_FORM) for p in prompts),
-        )  # fmt: skip
-        label = label_of(verdicts[0].parsed, verdicts[1].parsed) if turn.hinted != turn.plain else "tie"
+        noting = chat.prompt("inducer", **facts, conversation=shown)
+        induced, first, second = await asyncio.gather(
+            ask_parsed(chat, "inducer", instruct(noting), parse_induced, INDUCED_FORM),
+            ask_parsed(chat, "preference_judge", instruct(prompts[0]), parse_verdict, VERDICT_FORM),
+            ask_parsed(chat, "preference_judge", instruct(prompts[1]), parse_verdict, VERDICT_FORM),
+        )
+        label = label_of(first.parsed, second.parsed) if turn.hinted != turn.plain else "tie"
         notes = induced.parsed or Induced("nothing yet", "nothing yet")
         found[turn_id] = Known(label if label in ("hinted", "plain") else None, *notes)
     return found

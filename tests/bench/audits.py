@@ -96,7 +96,7 @@ def lighten() -> None:
     nothing = np.zeros(384, dtype=np.float32)
     meaning.vector = lambda text: nothing
     meaning.together = lambda texts: dict.fromkeys(texts, nothing)
-    meaning.fixed = lambda texts: np.zeros((len(texts), 384), dtype=np.float32)
+    meaning.fixed = lambda texts: np.zeros((len(texts), 384), dtype=np.float32)  # type: ignore[assignment]
     judge.fit = functools.lru_cache(maxsize=20_000)(judge.fit)
 
 
