@@ -47,7 +47,7 @@ def _following(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[str, An
             wanted = turn.preferred if reply == "preferred" else turn.rejected
             messages += [{"role": "user", "content": turn.user},
                          {"role": "assistant", "content": turn.continued if wanted is None else wanted}]  # fmt: skip
-            train += [False, wanted is not None]
+            train += [False, wanted is not None or (turn.label == "kept" and reply == "preferred")]
         if any(train):
             rows.append({"messages": messages, "train": train})
     return rows

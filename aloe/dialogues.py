@@ -23,6 +23,7 @@ from aloe.errors import NotEnough, UserError
 from aloe.params import Trees
 from aloe.prompts import conversation
 from aloe.records import DialogueTree, Message, Models, Persona, Reason, Source, Turn
+from aloe.ties import settle_ties
 
 if TYPE_CHECKING:
     from aloe.chat import Chat
@@ -102,7 +103,7 @@ def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: i
                         f"warnings for why; answers that could not be read: {unread}). Mend the endpoint or choose "
                         f"another model for the role, and run again: replies already had are taken from the journal."
                         )  # fmt: skip
-    return [tree for tree in trees if tree.turns]
+    return settle_ties([tree for tree in trees if tree.turns], params.tie, seed)
 
 
 async def grow_tree(chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> DialogueTree:
@@ -207,7 +208,7 @@ def label_of(hinted_first: int | None, hinted_second: int | None) -> Label:
     return "hinted" if hinted_first == 1 else "plain"
 
 
-def choose_branch(label: Label, branch: Branch, rng: random.Random, epsilon: float = 0.0) -> Choice:
+def choose_branch(label: str, branch: Branch, rng: random.Random, epsilon: float = 0.0) -> Choice:
     """The reply that the dialogue goes on with, and why; without a preferred one, either at random.
 
     `random` takes the preferred or the rejected reply with equal chance, as the paper does; `epsilon` takes the

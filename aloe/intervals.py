@@ -95,6 +95,30 @@ def jackknife_estimate(
     return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
 
 
+def totals_estimate(statistic: Callable[[Array], float | None], totals: Array, confidence: float) -> Estimate | None:
+    """A statistic of sums over all clusters, such as a ratio of two, with a t interval from leaving one cluster out.
+
+    Args:
+        statistic: takes the sums over clusters and gives None where it is not defined.
+        totals: shape (n_clusters, ...): what each cluster adds.
+        confidence: of the interval, such as 0.95.
+
+    Returns: None where the statistic of the whole is not defined; no interval where that of a part is not.
+
+    >>> totals_estimate(lambda sums: float(sums[0] / sums[1]), np.array([[1.0, 4.0], [3.0, 4.0]]), 0.95).value
+    0.5
+    """
+    whole, n = totals.sum(axis=0), len(totals)
+    value = statistic(whole) if n else None
+    if value is None:
+        return None
+    parts = [statistic(whole - own) for own in totals] if n > 1 else []
+    defined = np.array([part for part in parts if part is not None])
+    if len(defined) < n:
+        return Estimate(value, None, None)
+    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+
+
 def trendless_curves(values: Array, clusters: Codes, n_curves: int, seed: int) -> Array | None:
     """Mean curves as they would be if no turn differed from another: normal noise around 0.
 

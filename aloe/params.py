@@ -97,7 +97,12 @@ class Roles:
 
 @dataclasses.dataclass(frozen=True)
 class Sandbox:
-    """What is planted in the simulated model; `effect` 0 means that its judges ignore the persona."""
+    """What is planted in the simulated model; `effect` 0 means that its judges ignore the persona.
+
+    What each rate is a share of, and which audit finds it again, says the docstring of `audit_model`.
+    `judge_error_by_turn`: of verdicts on two replies at turn 1, 2, ..., instead of `judge_error`; the last for all
+    later.
+    """
 
     effect: Rate
     judge_error: Rate
@@ -106,6 +111,7 @@ class Sandbox:
     missed_inference: Rate
     leak: Rate
     early_disclosure: Rate
+    judge_error_by_turn: tuple[Rate, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Personas:
 
 @dataclasses.dataclass(frozen=True)
 class Trees:
-    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means.
+    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means (`ties`).
 
     `branch`: `random` takes the preferred or the rejected reply with equal chance, `epsilon` the preferred one but for
     a share `epsilon` of turns. `expand`: `both` continues both replies of the first `expand_depth` turns, in a sampled
@@ -160,7 +166,7 @@ class Trees:
     n_dev_trees: Count
     n_turns: Count
     branch: Literal["random", "preferred", "rejected", "epsilon"]
-    tie: Literal["drop"]
+    tie: Literal["drop", "keep", "random"]
     epsilon: Rate | None = None
     expand: Literal["one", "both"] = "one"
     expand_depth: Annotated[int, Range(0, 12)] = 0

@@ -2,8 +2,9 @@
 
 In: `DialogueTree`s. Out: plain lists that `datasets` takes, in the order of the trees. The history of every example is
 the one that was really sampled: each user message answers the reply that the dialogue went on with, preferred or not.
-A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history. Trees may
-branch. This module is pure: it knows no tokenizer, chat template, split or path of a file.
+A turn whose label is a tie or unparseable gives no pair and is not trained on, but stays in the history; a `kept` tie
+gives no pair, and its continued reply counts as a preferred one. Trees may branch. This module is pure: it knows no
+tokenizer, chat template, split or path of a file.
 """
 
 from collections.abc import Iterable
@@ -90,7 +91,7 @@ def dpo_pairs(trees: Iterable[DialogueTree]) -> list[PreferencePair]:
 def counts(trees: Iterable[DialogueTree]) -> Counts:
     """How many turns give a pair and how many do not, by reason. No tree gives zeros."""
     labels = [turn.label for tree in trees for turn in tree.turns]
-    ties, unparseable = labels.count("tie"), labels.count("unparseable")
+    ties, unparseable = labels.count("tie") + labels.count("kept"), labels.count("unparseable")
     return Counts(len(labels), len(labels) - ties - unparseable, ties, unparseable)
 
 
@@ -98,4 +99,6 @@ def _continued_as(turn: Turn, source: Source) -> Reply | None:
     """Whether a dialogue that goes on with this reply does so with the preferred or the rejected one; None: neither."""
     if turn.label in ("tie", "unparseable"):
         return None
+    if turn.label == "kept":
+        return "preferred" if source == turn.branch else None
     return "preferred" if turn.label == source else "rejected"

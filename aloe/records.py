@@ -53,7 +53,8 @@ class Persona:
 class Turn:
     """One turn of a preference dialogue: a user message, two replies to it, and which one continued.
 
-    `preferred` and `rejected` are None where the judge's two orders disagree or did not parse (`label` says which);
+    `preferred` and `rejected` are None where the judge's two orders disagree or did not parse (`label` says which;
+    `kept` is a tie whose reply that continued is learned in SFT all the same: `ties`);
     `hinted` and `plain` always hold the two replies, `branch` names the one that the dialogue went on with.
     `verdicts` are the judge's answers with the hinted reply shown first and shown second.
 
@@ -71,7 +72,7 @@ class Turn:
     hinted: str
     plain: str
     verdicts: tuple[str, str]
-    label: Literal["hinted", "plain", "tie", "unparseable"]
+    label: Literal["hinted", "plain", "tie", "kept", "unparseable"]
     branch: Source
     reason: Reason | None = None  # None: not known
     off_branch: bool = False

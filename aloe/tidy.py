@@ -59,29 +59,6 @@ def count_items(induced: str) -> int:
     return count_facts(induced)
 
 
-def note_table(trees: Iterable[DialogueTree]) -> pd.DataFrame:
-    """Per turn and fact of the profile: has the user told it, as far as words show, and does it stand in the notes?
-
-    A fact stands in the notes if its sentence does, word for word, so this suits inducers that copy.
-
-    Returns: one row per (tree, turn, fact): tree, turn (from 1), fact, support (share of the fact's words of four
-        letters or more, cut to five, that the user's messages up to this turn hold; 0: not told), noted. Facts
-        without such a word are left out.
-    """
-    rows = []
-    for tree in trees:
-        facts = [(fact, stems(fact)) for fact in re.split(r"(?<=[.!?])\s+", tree.persona.profile)]
-        for path in paths(tree).values():
-            said = stems(" ".join(turn.user for turn in path))
-            notes = path[-1].inferred_profile.casefold()
-            rows += [
-                (tree.id, len(path), fact, len(words & said) / len(words), fact.casefold() in notes)
-                for fact, words in facts
-                if words
-            ]
-    return pd.DataFrame(rows, columns=["tree", "turn", "fact", "support", "noted"])
-
-
 def stems(text: str) -> frozenset[str]:
     """The words of four letters or more, cut to five, so that most endings do not count.
 

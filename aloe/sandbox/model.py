@@ -23,6 +23,8 @@ class Knobs:
     """What is planted; every rate is in [0, 1].
 
     `effect` is the share of verdicts and scores in which the judges look at the persona (0: never, a null world).
+    `judge_error_by_turn`, where given, stands instead of `judge_error` for verdicts on two replies: one rate a turn,
+    the last one for all later turns.
     """
 
     effect: float = 1.0
@@ -32,6 +34,12 @@ class Knobs:
     missed_inference: float = 0.1
     leak: float = 0.02
     early_disclosure: float = 0.05
+    judge_error_by_turn: Sequence[float] | None = None
+
+    def error_at(self, turn: int) -> float:
+        """The rate at which a verdict on two replies at a turn (from 1) is turned around."""
+        rates = self.judge_error_by_turn
+        return self.judge_error if not rates else rates[min(max(turn, 1), len(rates)) - 1]
 
 
 def complete(messages: Sequence[dict[str, str]], seed: int, knobs: Knobs) -> str:
@@ -126,7 +134,8 @@ def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Ran
     if not looks:
         fits = (0.1, 0.0) if (pair.random() < 0.5) == (replies[0] <= replies[1]) else (0.0, 0.1)
     lengths = (len(words(replies[0])), len(words(replies[1])))
-    return f"Preferred: {judge.prefer(fits, lengths, knobs, (pair, rng))}"
+    erring = dataclasses.replace(knobs, judge_error=knobs.error_at(len(request.mine)))
+    return f"Preferred: {judge.prefer(fits, lengths, erring, (pair, rng))}"
 
 
 def _judge_alignment(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:

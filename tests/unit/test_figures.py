@@ -191,18 +191,6 @@ def test_turns_are_tabulated_with_words_and_items():
         tidy.turn_table([])
 
 
-def test_facts_are_told_by_their_words_and_noted_by_their_sentence():
-    persona = Persona("a-b", "a", "b", "Ann keeps grey parrots. She sails a dinghy.", "Blunt.")
-    told = [("My grey friend swears.", "Nothing yet"), ("Parrots live long.", "ANN keeps grey parrots. He paints.")]
-    turns = [Turn(f"k{k}", f"k{k - 1}" if k else None, said, notes, "", "a", "b", ("1", "2"), "hinted", "plain")
-             for k, (said, notes) in enumerate(told)]  # fmt: skip
-    found = tidy.note_table([DialogueTree("d", persona, tuple(turns))])
-    # words of the first fact: keeps, grey, parro; of the second: sails, dingh (three letters or fewer do not count)
-    assert found["turn"].tolist() == [1, 1, 2, 2]
-    assert found["support"].tolist() == pytest.approx([1 / 3, 0, 2 / 3, 0])
-    assert found["noted"].tolist() == [False, False, True, False]
-
-
 @pytest.mark.parametrize("text, items", [
     ("nothing yet", 0), ("Nothing yet.", 0), ("", 0), ("She is 40. She sings", 2), ("a cat; two dogs", 2),
     ("Up at 4.30 a day.", 1)])  # fmt: skip

@@ -129,6 +129,14 @@ def test_a_judge_error_turns_the_verdict_around_in_either_order():
     assert preferred(PERSONA, MESSAGE, (LONG, SHORT), knobs=knobs(judge_error=1.0)) == 1
 
 
+def test_a_judge_may_err_at_one_turn_and_not_at_another():
+    by_turn = knobs(judge_error_by_turn=[0.0, 1.0])
+    assert preferred(PERSONA, MESSAGE, (SHORT, LONG), knobs=by_turn) == 1
+    assert [by_turn.error_at(turn) for turn in (1, 2, 3, 9)] == [0.0, 1.0, 1.0, 1.0]
+    assert preferred(PERSONA, MESSAGE, (SHORT, LONG), knobs=knobs(judge_error_by_turn=[1.0])) == 2
+    assert knobs(judge_error=0.3).error_at(7) == 0.3
+
+
 def test_a_position_bias_takes_the_first_reply_whatever_it_says():
     for replies in ((SHORT, LONG), (LONG, SHORT), (SHORT, SHORT)):
         assert preferred(PERSONA, MESSAGE, replies, knobs=knobs(position_bias=1.0)) == 1
