@@ -37,7 +37,7 @@ def test_a_kept_tie_is_learned_in_sft_on_preferred_replies_only_and_gives_no_pai
 
 
 def test_a_coin_settles_a_tie_by_seed_and_turn():
-    turns = [dataclasses.replace(TIE, id=f"t{i}") for i in range(200)]
+    turns = [dataclasses.replace(TIE, id=f"t{i}", parent=f"t{i - 1}" if i else None) for i in range(200)]
     labels = [turn.label for turn in settle_ties([tree(*turns)], "random", 0)[0].turns]
     assert 70 < labels.count("hinted") < 130
     assert labels.count("hinted") + labels.count("plain") == 200
