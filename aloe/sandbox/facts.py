@@ -74,7 +74,7 @@ class Fact:
         return str(self.topic) if self.proper else f"your {self.topic}"
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=6_000)
 def read_profile(text: str) -> tuple[str | None, tuple[Fact, ...]]:
     """The owner's first name (None if there is none) and the facts of a profile, in order.
 

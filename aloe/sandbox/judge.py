@@ -69,7 +69,7 @@ def fit(profile: str, personality: str, message: str, reply: str, beside: str = 
     )
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=6_000)
 def features(reply: str) -> dict[str, float]:
     """Each dimension of manner as the judge reads it, from -1 to 1."""
     tokens = words(reply)
@@ -125,7 +125,7 @@ def content_fit(profile: str, message: str, reply: str) -> float:
     return 0.35 * (answers and bool(current)) + 0.65 * recalled - (0.5 if strange else 0.2 * far)
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=6_000)
 def _telling(stems: frozenset[str]) -> frozenset[str]:
     return stems - _COMMON
 
@@ -147,7 +147,7 @@ def _is_strange(word: str, known: frozenset[str]) -> bool:
     return stem(word) not in known | _COMMON and not word.endswith("ly") and _nearness(word, known) < 0.42
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=6_000)
 def relevance(profile: str, message: str, reply: str, beside: str = "") -> float:
     """About -0.2 to 0.3: nearness in meaning of the whole reply to the facts (on average) and to the message.
 
@@ -214,23 +214,23 @@ def sentiment() -> Any:
     return SentimentIntensityAnalyzer()
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=6_000)
 def _topical(reply: str) -> tuple[str, ...]:
     return tuple(sorted({w for w in words(reply.replace("-", " ")) if len(w) > 2 and w not in STOPWORDS}))
 
 
-@functools.lru_cache(maxsize=30_000)
+@functools.lru_cache(maxsize=6_000)
 def _about(word: str, stems: frozenset[str]) -> bool:
     return stem(word) in stems or (_pursuit(word) >= 0.5 and _nearness(word, stems) >= SAME)
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=6_000)
 def _nearness(word: str, stems: frozenset[str]) -> float:
     table = meaning.matrix(sorted(stems))
     return float((table @ meaning.vector(word)).max()) if len(table) else 0.0
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=6_000)
 def _pursuit(word: str) -> float:
     """How near a word is to something that people do, keep or are fond of: about 0.3 for "step", 1 for "pottery"."""
     return float((meaning.fixed(_PURSUITS) @ meaning.vector(word)).max())

@@ -123,7 +123,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text.lower())
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=8_000)
 def content_words(text: str) -> frozenset[str]:
     """Stems of the words that carry content (no function words, at least three letters)."""
     parts = (piece for word in words(text) for piece in word.split("-"))

@@ -77,7 +77,7 @@ def vector(text: str) -> np.ndarray:
         return _vector(text)
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=6_000)
 def _vector(text: str) -> np.ndarray:
     with _FIRST:
         own = _own_words().get(text)

@@ -101,7 +101,7 @@ def is_revealed(fact: Fact, messages: Sequence[str]) -> bool:
     return bool(fact.words) and len(fact.words & said) >= max(1, round(0.66 * len(fact.words)))
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=6_000)
 def clauses_of(message: str) -> tuple[Fact, ...]:
     """What a message says of its author, as facts: from "I ..." clauses and from "my ..." phrases, in order."""
     owned: list[Fact] = []

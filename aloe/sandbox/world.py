@@ -127,7 +127,7 @@ _VERBS = (  # the verb of a fact says more about its field than a noun in passin
 )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=8_000)
 def topic_of(text: str, focus: str | None = None) -> str | None:
     """The topic that a fact or message is about; `focus` (its noun phrase) counts double.
 
@@ -224,7 +224,7 @@ def trait_of(phrase: str) -> str | None:
     return names[best] if similarity[best] >= TRAIT_THRESHOLD else None
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=8_000)
 def read_personality(text: str) -> tuple[tuple[str, str | None], ...]:
     """Phrases of a personality, each with the known trait it means (None: understood as nothing, has no effect).
 
