@@ -84,7 +84,7 @@ STAGES = (
         ("seed", "personas", "trees.from_released", "roles.persona_writer", "sandbox"),
         (*_SEEDS, *_BENCHMARK, *_RELEASED, "prompt:persona_profiles", "prompt:persona_personalities",
          "personas/calibration.json", "repo:aloe/data/attributes.yaml", "repo:aloe/data/unsafe.txt"),
-        ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl", "personas/pool_card.md"),
+        ("personas/profiles.jsonl", "personas/personalities.jsonl", "personas/personas.jsonl"),
         ("personas", "unparseable.persona_writer"),
     ),
     Stage(
