@@ -183,6 +183,9 @@ def _topic(tokens: list[str]) -> tuple[str | None, bool]:
         return _topic_of_work(rest), False
     if verb in {"lives", "live", "grew"} and rest and rest[0] in {"in", "near", "on", "up"}:
         return _topic_of_home(verb, rest), False
+    if verb in {"avoids", "avoid"} and rest:
+        phrase = noun_phrase(rest)
+        return f"life without {phrase}" if phrase else None, False
     if verb in {"speaks", "speak"} and rest:
         return rest[0].strip(","), False
     if verb in {"spends", "spend"} and " in " in f" {' '.join(rest)} " and not any(map(_is_gerund, rest)):

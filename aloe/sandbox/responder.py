@@ -75,7 +75,7 @@ def _briefly(subject: Subject, other: Subject | None, manner: dict[str, int], rn
     if manner["warmth"]:
         parts.insert(0, unsaid(table["openers"]["warm_brief" if manner["warmth"] > 0 else "cool"], said, rng))
     if manner["play"] > 0:
-        parts[0] = _laughing(parts[0])
+        parts[0] = _laughing(parts[0], rng)
     if other is not None and other.phrase is not None:
         parts.append(min((_callback(other, manner, rng, brief=True) for _ in range(3)), key=len))
     elif manner["questions"] > 0:
@@ -85,9 +85,10 @@ def _briefly(subject: Subject, other: Subject | None, manner: dict[str, int], rn
     return " ".join(parts)
 
 
-def _laughing(sentence: str) -> str:
+def _laughing(sentence: str, rng: random.Random) -> str:
+    """The sentence with a few light-hearted words before it: "Ha, could be worse."."""
     name = sentence.split()[0] in {"I", "I'm", "I'd", "I'll", "I've"}
-    return f"Ha, {sentence if name else sentence[0].lower() + sentence[1:]}"
+    return f"{rng.choice(world.manner()['laughs'])}, {sentence if name else sentence[0].lower() + sentence[1:]}"
 
 
 def _second(subject: Subject, other: Subject | None, manner: dict[str, int], rng: random.Random) -> str | None:
@@ -103,7 +104,7 @@ def _tone(manner: dict[str, int], rng: random.Random, said: str) -> str:
     end = "_lively" if manner["exclamation"] > 0 else ""
     if manner["warmth"] > 0:
         opener = unsaid(openers[f"warm{end}"], said, rng)
-        return _laughing(opener) if manner["play"] > 0 else opener
+        return _laughing(opener, rng) if manner["play"] > 0 else opener
     if manner["play"] > 0:
         return unsaid(openers[f"playful{end}"], said, rng)
     if manner["warmth"] < 0:

@@ -25,7 +25,7 @@ _INCIDENTAL = set(
     half hour afternoon year years month time minute cheeks stomach shirt trousers coat fingers wrists wallet temper
     limits own feelings feeling decisions decision mistakes mistake opinion opinions boss brother's insurance doormat
     neighbours guests visitors mum dad way ways memory nerves tears smile laugh secret secrets turn part share side
-    fault business problem problems point points appointment fringe statement schoolfriends rucksack""".split()
+    fault business problem problems point points appointment fringe statement schoolfriends rucksack foot""".split()
 )
 """What a message says "my" of, by the last word, without being about it."""
 _ASIDE = set(

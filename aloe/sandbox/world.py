@@ -112,7 +112,7 @@ _VERBS = (  # the verb of a fact says more about its field than a noun in passin
              r"cannot eat"),
     ("learning", r"learns?|stud(?:y|ies)|speaks?|(?:is|am) learning|(?:is|am) studying|revises?"),
     ("health", r"takes? tablets|(?:is|am) allergic|wears?|sleeps?|stretch(?:es)?|counts? (?:her|his|their|my) steps|"
-               r"knocks?|suffers?|naps?"),
+               r"knocks?|suffers?|naps?|avoids?"),
     ("stories", r"reads?|watch(?:es)?|solves?"),
     ("community", r"volunteers?|belongs?|collects?|helps? (?:at|out|in)|hosts?|chairs?|"
                   r"writes? (?:letters|postcards) to"),

@@ -17,6 +17,8 @@ from aloe.sandbox.language import capitalise, first_person_verb, sentences
 _NAMES = world.read_yaml("names.yaml")
 _PRONOUNS = {"she": ("She", "her", "her", "herself"), "he": ("He", "his", "him", "himself"),
              "they": ("They", "their", "them", "themself")}  # fmt: skip
+_ONCE = ({"dwelling", "home", "house"}, {"children"}, {"spouse"})
+"""Slots of which a profile fills one: nobody has two homes, or raises other children than their own."""
 
 
 def write_profiles(examples: Sequence[str], count: int, rng: random.Random) -> list[str]:
@@ -39,13 +41,16 @@ def _profile(fields: Sequence[str], borrowed: Sequence[str], rng: random.Random)
     job, place = _job(age, rng), rng.choice(_NAMES["places"])
     a = "an" if age in (18, 80) else "a"
     parts = [f"{name} is {a} {age}-year-old {job} from {place}."]
-    chosen = _fields(fields, rng.randint(7, 9), rng)
-    for field in chosen:
+    filled: set[str] = set()
+    for field in _fields(fields, rng.randint(7, 9), rng):
         own = [part for part in borrowed if _usable(part, gender) and world.topic_of(part) == field]
         if own and rng.random() < 0.15:
             parts.append(_vary(rng.choice(own), rng))
         else:
-            parts.append(_compose(world.topics()[field], subject, their, them, themself, rng))
+            topic = world.topics()[field]
+            frame = rng.choice([frame for frame in topic.frames if not _said_before(frame, filled)])
+            filled |= _slots(frame)
+            parts.append(_compose(topic, frame, subject, their, them, themself, rng))
     return " ".join(dict.fromkeys(parts))
 
 
@@ -66,9 +71,18 @@ def _fields(fields: Sequence[str], count: int, rng: random.Random) -> list[str]:
     return chosen
 
 
-def _compose(topic: world.Topic, subject: str, their: str, them: str, themself: str, rng: random.Random) -> str:
+def _slots(frame: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", frame))
+
+
+def _said_before(frame: str, filled: set[str]) -> bool:
+    return any(kind & filled and kind & _slots(frame) for kind in _ONCE)
+
+
+def _compose(
+    topic: world.Topic, frame: str, subject: str, their: str, them: str, themself: str, rng: random.Random
+) -> str:
     values = {slot: rng.choice(options) for slot, options in topic.slots.items()}
-    frame = rng.choice(topic.frames)
     values = {key: _with_pronouns(value, their, them, themself) for key, value in values.items()}
     text = frame.format(S=subject, their=their, Their=capitalise(their), them=them, themself=themself, **values)
     return capitalise(plural(text) if subject == "They" else text)

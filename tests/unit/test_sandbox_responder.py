@@ -48,7 +48,8 @@ def test_who_likes_it_short_gets_far_fewer_words():
 
 def test_who_likes_it_short_and_merry_gets_both():
     for reply in replies({"length": -2, "play": 1, "exclamation": 1, "warmth": 1}, other=CELLO):
-        assert reply.startswith("Ha, ")
+        assert reply.split(",")[0] in world.manner()["laughs"]
+        assert judge.features(reply)["play"] > 0
         assert "!" in reply
         assert len(reply.split()) <= 34
 
