@@ -19,12 +19,13 @@ from aloe.data_card import data_card
 from aloe.dataset_schema import SCHEMAS
 from aloe.errors import UserError
 from aloe.export import read_origin
+from aloe.finished import done
 from aloe.folders import whole_folder
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.provenance import fingerprint
 from aloe.records import DialogueTree, Message, Reply, read_jsonl, write_text
 from aloe.runs import Run, split_of
-from aloe.stages import STAGES, recipe
+from aloe.stages import STAGES
 
 ORIGIN, CARD = "dataset.json", "README.md"
 SPLITS = ("train", "dev")
@@ -88,19 +89,11 @@ def grown(run: Run) -> Grown:
     if run.params.personas.from_released or run.params.trees.from_released:
         raise UserError(f"Run {run.name!r} starts from a copy of released files, which carry no licence; a data set of "
                         f"them cannot be passed on.")  # fmt: skip
-    again = f"run `make all PRESET={run.params.name}` first"
+    again = f"run `{run.command()}` first"
     if not run.trees.is_file() or not run.metrics.is_file():
         raise UserError(f"{run.root} has no dialogues; {again}.")
     manifest, metrics = run.read_manifest(), run.read_metrics()
-    records = manifest.get("stages", {})
-    for stage in _STAGES:
-        if stage.name not in records:
-            raise UserError(f"{run.root}: stage {stage.name} is not done; {again}.")
-        changed = [key for key, value in recipe(stage, run).items()
-                   if key.startswith("params ") and records[stage.name]["recipe"].get(key) != value]  # fmt: skip
-        if changed:
-            raise UserError(f"{run.root} was made with other values of `{changed[0].removeprefix('params ')}` than the "
-                            f"preset has now; put them back, or {again}.")  # fmt: skip
+    records = done(run, _STAGES, manifest)
     record, digest = records[_STAGES[-1].name], fingerprint(run.trees)
     if digest != record["outputs"].get("trees/trees.jsonl") or metrics.get("trees") != record["metrics"].get("trees"):
         raise UserError(f"{run.trees} or {run.metrics} is not what the stage of the dialogues wrote; {again}.")

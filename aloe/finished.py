@@ -5,13 +5,14 @@ missing. Looked at are the manifest, hashes, and whether the preset still says w
 computes nothing and changes nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aloe.errors import UserError
 from aloe.headline import finished_metrics
 from aloe.provenance import fingerprint
 from aloe.runs import Run
-from aloe.stages import STAGES, recipe
+from aloe.stages import STAGES, Stage, recipe
 
 
 class Finished(NamedTuple):
@@ -23,6 +24,24 @@ class Finished(NamedTuple):
     digest: str
 
 
+def done(run: Run, stages: Sequence[Stage], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of each stage, where these were all run with the values that the preset has now.
+
+    Raises:
+        UserError: one of the stages is not done, or the preset has changed since.
+    """
+    records: dict[str, Any] = manifest.get("stages", {})
+    for stage in stages:
+        if stage.name not in records:
+            raise UserError(f"{run.root}: stage {stage.name} is not done; run `{run.command()}` first.")
+        changed = [key for key, value in recipe(stage, run).items()
+                   if key.startswith("params ") and records[stage.name]["recipe"].get(key) != value]  # fmt: skip
+        if changed:
+            raise UserError(f"{run.root} was made with other values of `{changed[0].removeprefix('params ')}` than the "
+                            f"preset has now; put them back, or run `{run.command()}` first.")  # fmt: skip
+    return records
+
+
 def finished(run: Run, policy: str) -> Finished:
     """What is known of a trained policy of a finished run.
 
@@ -32,15 +51,7 @@ def finished(run: Run, policy: str) -> Finished:
     """
     again = f"run `{run.command()}` first"
     metrics, manifest = finished_metrics(run), run.read_manifest()
-    records = manifest.get("stages", {})
-    for stage in STAGES:
-        if stage.name not in records:
-            raise UserError(f"{run.root}: stage {stage.name} is not done; {again}.")
-        changed = [key for key, value in recipe(stage, run).items()
-                   if key.startswith("params ") and records[stage.name]["recipe"].get(key) != value]  # fmt: skip
-        if changed:
-            raise UserError(f"{run.root} was made with other values of `{changed[0].removeprefix('params ')}` than the "
-                            f"preset has now; put them back, or {again}.")  # fmt: skip
+    records = done(run, STAGES, manifest)
     own = f"models/{policy}"
     known = [name for name in metrics.get("training", {}) if name in metrics["benchmark"]["policies"]]
     if policy not in known:

@@ -1,0 +1,281 @@
+"""The sections of a preset: nested frozen dataclasses with the type and range of every value.
+
+Out: what `params` builds from a file. A field without a default here is required. This module reads nothing and does
+not know what the stages do with the values; what two values forbid each other stands in `contradictions`.
+"""
+
+import dataclasses
+import ipaddress
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from aloe.recipes import CORRECTED, Recipe
+from aloe.strict_yaml import Range
+
+Count = Annotated[int, Range(low=1)]
+Rate = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(above=0)]
+StepSize = Annotated[float, Range(above=0, high=1)]
+Temperature = Annotated[float, Range(0, 2)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server. Times in seconds; `sandbox:` is the simulated model, mounted in this process.
+
+    `max_retries`: how often a request is sent again that was not answered, or answered with nothing. The limits per
+    minute hold for all requests to it together; `allow_http` permits plain http to another machine.
+    """
+
+    base_url: str
+    api_key_env: str | None
+    max_in_flight: Count
+    timeout_s: Positive
+    max_retries: Annotated[int, Range(0)]
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    allow_http: bool = False
+
+    @property
+    def in_process(self) -> bool:
+        """Is it the simulated model in this process?"""
+        return self.base_url == "sandbox:"
+
+    @property
+    def loopback(self) -> bool:
+        """Is it a server on this machine? Then no proxy may come between."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """Who answers in a role, and with which sampling. `max_tokens` is the longest reply.
+
+    `seed` replaces the run's in what is sent. `family` is the model's, for a model that the price list does not know.
+    """
+
+    endpoint: str
+    model: str
+    temperature: Temperature
+    max_tokens: Count
+    seed: Annotated[int, Range(0, 2**31 - 1)] | None = None
+    family: str | None = None
+
+    def decides(self) -> dict[str, Any]:
+        """What decides about the role's replies; its seed only where it has one of its own, its family never."""
+        values = dataclasses.asdict(self)
+        return {key: values[key] for key in values if key != "family" and not (key == "seed" and self.seed is None)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Roles:
+    """The persona writer, the five dialogue roles, and one or more judges of the benchmark."""
+
+    persona_writer: Role
+    user: Role
+    inducer: Role
+    hinted_responder: Role
+    plain_responder: Role
+    preference_judge: Role
+    alignment_judge: tuple[Role, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandbox:
+    """What is planted in the simulated model; `effect` 0 means that its judges ignore the persona.
+
+    What each rate is a share of, and which audit finds it again, says the docstring of `audit_model`.
+    `judge_error_by_turn`: of verdicts on two replies at turn 1, 2, ..., instead of `judge_error`; the last for all
+    later.
+    """
+
+    effect: Rate
+    judge_error: Rate
+    position_bias: Rate
+    length_bias: Rate
+    missed_inference: Rate
+    leak: Rate
+    early_disclosure: Rate
+    judge_error_by_turn: tuple[Rate, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedPool:
+    """A user's copy of the published pool (paths relative to the repository)."""
+
+    profiles: str
+    personalities: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Personas:
+    """Seeds and held-out texts (paths relative to the repository), the filter's thresholds, and what is drawn.
+
+    Expansion stops when fewer than `min_accept_share` of the last `window` candidates were kept. With `from_released`
+    nothing is written: the pool is that of the published release, and `n_profiles` and `n_personalities` are the most
+    that are drawn from it.
+    """
+
+    seed_profiles: str
+    seed_personalities: str
+    benchmark_profiles: str
+    benchmark_personalities: str
+    shots: Count
+    batch: Count
+    embedder: Literal["minilm", "ngrams"]
+    threshold_profiles: Rate
+    threshold_personalities: Rate
+    window: Count
+    min_accept_share: Rate
+    max_calls: Count
+    n_profiles: Annotated[int, Range(2)]
+    n_personalities: Annotated[int, Range(2)]
+    personalities_per_profile: Count
+    dev_profiles: Count
+    dev_personalities: Count
+    from_released: ReleasedPool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trees:
+    """Preference dialogues: how many, how long, which reply goes on, and what a split verdict means (`ties`).
+
+    `branch`: `random` takes the preferred or the rejected reply with equal chance, `epsilon` the preferred one but for
+    a share `epsilon` of turns. `expand`: `both` continues both replies of the first `expand_depth` turns, in a sampled
+    share of the dialogues (`expand_share`); the last turn's replies are never continued. `from_released` is a user's
+    copy of the published dialogues (path relative to the repository): nobody is asked, the personas are theirs, and
+    `n_trees` and `n_dev_trees` are the most that are taken.
+    """
+
+    n_trees: Count
+    n_dev_trees: Count
+    n_turns: Count
+    branch: Literal["random", "preferred", "rejected", "epsilon"]
+    tie: Literal["drop", "keep", "random"]
+    epsilon: Rate | None = None
+    expand: Literal["one", "both"] = "one"
+    expand_depth: Annotated[int, Range(0, 12)] = 0
+    expand_share: Annotated[float, Range(above=0, high=1)] = 1.0
+    from_released: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    """General conversations in a local file (path relative to the repository), as a share of SFT's sequences."""
+
+    path: str
+    share: Annotated[float, Range(above=0, high=0.9)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning. A step has `batch_size * gradient_accumulation` sequences, in all processes together."""
+
+    learning_rate: StepSize
+    epochs: Positive
+    batch_size: Count
+    gradient_accumulation: Count
+    warmup_ratio: Rate
+    weight_decay: Rate
+    packing: bool
+    mix: Mix | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dpo:
+    """Learning from pairs. `n_pairs` 0 takes all pairs; `sft_weight` 0 adds no SFT term to the loss.
+
+    `loss`: "sigmoid" is DPO's own; of the others, `losses.LOSSES` says what they are and what `beta` means there.
+    """
+
+    learning_rate: StepSize
+    beta: Positive
+    epochs: Positive
+    batch_size: Count
+    gradient_accumulation: Count
+    warmup_ratio: Rate
+    n_pairs: Annotated[int, Range(0)]
+    n_dev_pairs: Count
+    sft_weight: Annotated[float, Range(0)]
+    loss: Literal["sigmoid", "ipo", "kto", "cpo", "simpo", "orpo"] = "sigmoid"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it.
+
+    `save_minutes`: how often a training keeps what it needs to go on after an interruption; null for never.
+    `recipe`: `corrected`, `published`, or single switches of `recipes.Recipe`, such as `{from_base: true}`.
+    `launcher`: a configuration of Accelerate (path relative to the repository) that says in how many processes a
+    notebook trains; null for its own alone. A step holds the same examples either way.
+    """
+
+    backend: Literal["auto", "unsloth", "transformers"]
+    base_model: str
+    method: Literal["full", "lora"]
+    lora_rank: Count
+    lora_alpha: Count
+    dtype: Literal["float32", "bfloat16"]
+    load_in_4bit: bool
+    trust_remote_code: bool
+    max_length: Annotated[int, Range(16)]
+    report_to: Literal["none", "tensorboard", "wandb"]
+    save_minutes: Positive | None
+    sft: Sft
+    dpo: Dpo
+    recipe: Recipe = CORRECTED
+    launcher: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SftArm:
+    """A further policy, fine-tuned on preferred replies: what is not given is as in `training`."""
+
+    recipe: Recipe
+    sft: Sft
+
+
+@dataclasses.dataclass(frozen=True)
+class DpoArm:
+    """A further policy, optimised on pairs from where `dpo` starts, or as its recipe says."""
+
+    recipe: Recipe
+    dpo: Dpo
+
+
+@dataclasses.dataclass(frozen=True)
+class Arms:
+    """Policies trained beside the study's own to be compared with `sft_preferred` and with `dpo`, by name."""
+
+    sft: dict[str, SftArm] | None = None
+    dpo: dict[str, DpoArm] | None = None
+
+    def reference(self) -> dict[str, str]:
+        """Every arm with the policy that it is compared with."""
+        return dict.fromkeys(self.sft or {}, "sft_preferred") | dict.fromkeys(self.dpo or {}, "dpo")
+
+
+NO_ARMS = Arms()
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals.
+
+    A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
+    """
+
+    n_profiles: Annotated[int, Range(2)]
+    n_personalities: Count
+    n_turns: Annotated[int, Range(2)]
+    policies: tuple[str, ...]
+    max_new_tokens: Count
+    temperature: Temperature
+    batch_size: Count
+    confidence: Annotated[float, Range(0.5, 0.999)]
+    n_null: Count
+    endpoint_policies: dict[str, Role] | None = None
