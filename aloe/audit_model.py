@@ -37,9 +37,6 @@ class RuleErrors(NamedTuple):
     second_seen: float
 
 
-NO_ERRORS = RuleErrors(1.0, 1.0, 1.0)
-
-
 def share(rows: pd.DataFrame, column: str, confidence: float) -> Estimate | None:
     """Mean of a column over rows, clustered by the column `profile`; None without rows."""
     totals = _totals(rows, [rows[column], pd.Series(1.0, rows.index)])

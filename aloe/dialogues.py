@@ -106,17 +106,12 @@ def grow_trees(chat: "Chat", personas: Sequence[Persona], params: Trees, seed: i
     return settle_ties([tree for tree in trees if tree.turns], params.tie, seed)
 
 
-async def grow_tree(chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> DialogueTree:
-    """Hold one dialogue of `n_turns` turns, or up to the last turn that could be finished, in every branch.
+class _Growing:
+    """One tree while it grows; what is drawn for a turn depends on seed, tree and the way to the turn alone.
 
     The trunk of a tree that branches is the dialogue that it would be if it did not. Turns on it are called
     "<tree>-k03", turns beside it "<tree>-k03-hp" after the replies, hinted or plain, that lead there.
     """
-    return await _Growing(chat, persona, tree_id, params, seed).grow()
-
-
-class _Growing:
-    """One tree while it grows; what is drawn for a turn depends on seed, tree and the way to the turn alone."""
 
     def __init__(self, chat: "Chat", persona: Persona, tree_id: str, params: Trees, seed: int) -> None:
         self.chat, self.persona, self.tree_id, self.params, self.seed = chat, persona, tree_id, params, seed

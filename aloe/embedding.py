@@ -48,7 +48,7 @@ def ngrams(texts: Sequence[str]) -> np.ndarray:
     Nothing is learnt, so it works alike for every script; a rephrasing in other words is far from its original.
 
     Returns:
-        float32, shape (n_texts, 1024), rows of length 1 (0 for a text without a letter or digit).
+        float32, shape (n_texts, 1024), rows of length 1 (0 for an empty text).
     """
     from sklearn.feature_extraction.text import HashingVectorizer
 

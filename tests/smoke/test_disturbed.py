@@ -127,6 +127,7 @@ def test_kills_and_any_number_in_flight_give_the_same_trees_and_pay_hardly_anyth
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL  # it had not ended by itself
     finish(growing(url))
     assert undisturbed <= stats()["answered"] - before <= undisturbed + 3 * IN_FLIGHT
     assert trees() == trees("undisturbed") == trees("alone")

@@ -26,7 +26,7 @@ class ScriptedChat:
 
     def __init__(self, scripts: dict[str, Script], backwards: bool = False) -> None:
         self.scripts = {role: list(s) if isinstance(s, list) else s for role, s in scripts.items()}
-        self.backwards, self.asked, self.labels = backwards, [], []
+        self.backwards, self.asked = backwards, []
         self.unparseable: Counter[str] = Counter()
 
     def model(self, role: str) -> str:
@@ -44,8 +44,6 @@ class ScriptedChat:
         return script.pop(0) if isinstance(script, list) else script
 
     def run(self, jobs: Sequence[Callable[[], Coroutine]], label: str) -> list:
-        self.labels.append(label)
-
         async def gather() -> list:
             order = list(reversed(jobs)) if self.backwards else list(jobs)
             results = await asyncio.gather(*(job() for job in order))

@@ -106,8 +106,8 @@ def test_what_is_no_tree_is_refused(turns):
         paths(broken)
 
 
-def both(depth, n_turns, share=1.0, branch="random"):
-    return Trees(n_trees=1, n_dev_trees=1, n_turns=n_turns, branch=branch, tie="drop", expand="both",
+def both(depth, n_turns, share=1.0):
+    return Trees(n_trees=1, n_dev_trees=1, n_turns=n_turns, branch="random", tie="drop", expand="both",
                  expand_depth=depth, expand_share=share)  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tiny_model import save_tiny_model
 
 from aloe import benchmark
 from aloe.chat import open_chat
-from aloe.dialogues import grow_tree
+from aloe.dialogues import grow_trees
 from aloe.params import ROOT
 from aloe.personas import expand
 from aloe.plan import make_plan
@@ -135,7 +135,7 @@ def test_another_language_is_what_is_asked(preset, tmp_path, monkeypatch):
         return httpx2.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
 
     with open_chat(run, httpx2.MockTransport(answer)) as chat:
-        [tree] = chat.run([lambda: grow_tree(chat, PERSONA, "tree", run.params.trees, 0)], "trees")
+        [tree] = grow_trees(chat, [PERSONA], run.params.trees, 0)
     assert tree.turns
     assert any("Schreibe nur die Nachricht." in messages[0]["content"] for messages in asked)
 
@@ -152,7 +152,7 @@ def test_dialogues_that_branch_hold_what_the_recipe_says(preset, tmp_path):
     changes = {"sandbox": "smoke", "expand_share: 0.2": "expand_share: 1.0"}
     run = preset("Dialogues that branch", changes)
     with open_chat(run) as chat:
-        [tree] = chat.run([lambda: grow_tree(chat, PERSONA, "t", run.params.trees, 0)], "a dialogue")
+        [tree] = grow_trees(chat, [PERSONA], run.params.trees, 0)
     assert len(tree.turns) == 1 + 2 + 4 + 8
 
 

@@ -420,11 +420,14 @@ def test_a_server_that_echoes_what_it_got_shows_the_key_to_nobody(run, opened, m
     with caplog.at_level("DEBUG"), contextlib.suppress(UserError):
         ask(chat, "a")
     chat.close()
+    server, raised = Server(*[answer] * 9), False
     try:
-        ask(opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY", max_retries=0),
-                   Server(*[answer] * 9)), "b")  # fmt: skip
+        ask(opened(at(run, base_url="https://example.org/v1", api_key_env="MY_KEY", max_retries=0), server), "b")
     except UserError:
+        raised = True
         assert KEY not in traceback.format_exc()
+    assert raised == (status != 200)
+    assert server.headers[0][b"authorization"] == f"Bearer {KEY}".encode()
     assert KEY not in caplog.text
     assert KEY not in "".join(capfd.readouterr())
     assert all(KEY.encode() not in path.read_bytes() for path in run.journal.parent.iterdir())

@@ -24,10 +24,10 @@ def _close_figures():
     plt.close("all")
 
 
-def judgements(policies=("base", "dpo"), n_turns=3):
+def judgements(policies=("base", "dpo")):
     rng = np.random.default_rng(0)
     rows = [(policy, f"p{p}-t{t}", f"p{p}", f"t{t}", k, "j", float(rng.integers(1, 6)))
-            for policy, p, t, k in itertools.product(policies, range(3), range(2), range(1, n_turns + 1))]  # fmt: skip
+            for policy, p, t, k in itertools.product(policies, range(3), range(2), range(1, 4))]  # fmt: skip
     return pd.DataFrame(rows, columns=list(metrics.COLUMNS))
 
 
@@ -43,7 +43,8 @@ def table():
     return metrics.policy_table(entries)
 
 
-def tree(n_turns=5, text="I paid $5 for tea, then $3 more."):
+def tree(n_turns=5):
+    text = "I paid $5 for tea, then $3 more."
     labels = ("hinted", "plain", "tie", "plain", "unparseable")
     branches = ("hinted", "hinted", "plain", "plain", "plain")
     turns = [
@@ -122,14 +123,18 @@ def test_every_policy_has_its_own_colour_and_marker_and_keeps_them_in_any_compan
 
 def test_curves_are_the_numbers_of_the_frame():
     curves = metrics.al_curve(judgements(["dpo"]))
-    [line] = figures.al_curves(curves).get_lines()
+    ax = figures.al_curves(curves)
+    [line] = ax.get_lines()
     assert line.get_ydata().tolist() == curves["al"].tolist()
+    [band] = ax.collections[0].get_paths()
+    assert set(band.vertices[:, 1]) == {*curves["low"], *curves["high"]}
 
 
 def test_a_single_profile_has_a_curve_without_a_band(recwarn):
     ax = figures.al_curves(metrics.al_curve(judgements(["dpo"]).query("profile_id == 'p0'")))
     ax.figure.savefig(io.BytesIO())
     assert len(ax.get_lines()) == 1
+    assert not [path for area in ax.collections for path in area.get_paths()]
     assert not recwarn.list
 
 

@@ -9,7 +9,7 @@ from sandbox_talk import preferred, scored
 from aloe import show
 from aloe.benchmark import parse_score
 from aloe.chat import open_chat
-from aloe.dialogues import grow_tree, parse_verdict
+from aloe.dialogues import grow_trees, parse_verdict
 from aloe.params import load_params
 from aloe.prompts import conversation, render
 from aloe.records import Message, Persona
@@ -80,7 +80,7 @@ def test_a_dialogue_with_a_hostile_persona_has_every_role_and_a_page_that_runs_n
     params = load_params("smoke")
     persona = Persona("train-p1-t1", "train-p1", "train-t1", f"{PROFILE} {hostile}", f"{PERSONALITY} {hostile}")
     with open_chat(Run("smoke", params, tmp_path)) as chat:
-        [tree] = chat.run([lambda: grow_tree(chat, persona, "tree", params.trees, 0)], "trees")
+        [tree] = grow_trees(chat, [persona], params.trees, 0)
     assert len(tree.turns) == params.trees.n_turns
     for turn in tree.turns:
         assert "simulated language model" not in turn.user + turn.hinted + turn.plain  # what an unknown role answers
@@ -103,7 +103,7 @@ def test_a_hostile_reply_of_a_model_stays_a_text_in_the_next_prompt(tmp_path):
 
     persona = Persona("train-p1-t1", "train-p1", "train-t1", PROFILE, PERSONALITY)
     with open_chat(Run("smoke", params, tmp_path), httpx2.MockTransport(answer)) as chat:
-        [tree] = chat.run([lambda: grow_tree(chat, persona, "tree", params.trees, 0)], "trees")
+        [tree] = grow_trees(chat, [persona], params.trees, 0)
     assert [turn.label for turn in tree.turns] == ["tie"] * params.trees.n_turns  # equal replies
     users = [prompt for prompt in asked if "role-playing" in prompt]
     assert len(users) == params.trees.n_turns

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from aloe.audit_model import (
-    NO_ERRORS,
     RuleErrors,
     as_table,
     early_disclosure,
@@ -30,6 +29,7 @@ from aloe.label_audit import (
 from aloe.records import DialogueTree, Persona, Turn
 from aloe.telling import disclosed, facts_of, paths, told_in, words_of
 
+NO_ERRORS = RuleErrors(1.0, 1.0, 1.0)
 PROFILE = "Ann is a 40-year-old baker. She keeps a grey parrot. She sails a wooden dinghy."
 
 
@@ -178,10 +178,11 @@ def test_judge_and_inducer_are_right_as_often_as_the_reference_says():
 
 
 def test_without_a_reference_the_audit_leaves_three_numbers_open():
-    found = label_estimates([tree(turn("a")), tree(turn("b"), profile_id="q")], NO_ERRORS, 0.95)
-    assert {name for name, value in found.items() if value is None} == {
-        "length_bias", "judge_error_first_half", "judge_error_second_half", "missed_inference", "leak"} - (
-        {"leak"} if found["leak"] else set())  # fmt: skip
+    told = {"user": "I sail a wooden dinghy.", "notes": "She sails a wooden dinghy."}
+    trees = [tree(turn("a", **told), turn("b", "a")), tree(turn("c", **told), turn("d", "c"), profile_id="q")]
+    found = label_estimates(trees, NO_ERRORS, 0.95)
+    open_ = {name for name, value in found.items() if value is None}
+    assert open_ == {"length_bias", "judge_error_first_half", "judge_error_second_half"}
     assert found["hinted_preferred"].value == 1
 
 

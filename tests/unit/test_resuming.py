@@ -270,8 +270,10 @@ def test_what_is_left_is_one_checkpoint_of_safetensors_and_whose_it_is(stopped):
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["checkpoint-4"]
     assert [path.name for path in (folder / "checkpoint-4").glob("*.safetensors")] == ["model.safetensors"]
     assert json.loads((folder / resuming.KEY).read_text()).keys() == {"data", "settings", "weights", "libraries"}
-    assert not [path for path in pipeline._files(stopped.root) if path.is_relative_to(stopped.root / "models")]
-    assert not [path for path in pipeline._files(stopped.root) if "tensorboard" in path.parts]
+    files = pipeline._files(stopped.root)
+    assert stopped.trees in files
+    assert not [path for path in files if path.is_relative_to(stopped.root / "models")]
+    assert not [path for path in files if "tensorboard" in path.parts]
 
 
 def test_checkpoints_come_by_the_clock_at_logged_steps_and_cost_a_small_share(monkeypatch):

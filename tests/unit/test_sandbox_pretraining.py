@@ -105,6 +105,7 @@ def test_half_of_the_things_that_people_do_are_kept_for_alignment_to_teach():
     assert not any(lesson_personas.kept_back(fact) for fact in facts if _field(fact) in {"family", "work", "home"})
     told = {part for text in texts() for part in sentences(text) if re.match(r"(She|He|They) ", part)}
     found = [fact for fact in told if lesson_personas.kept_back(fact) and not _rare(fact)]
+    assert len(told) > 200
     assert len(found) <= len(told) / 200, found  # a made-up word can be one of the writer's by chance
 
 
@@ -153,8 +154,11 @@ def test_the_judge_holds_no_sentence_that_is_said_or_written():
 def test_the_judge_does_not_read_the_files_of_the_user_and_the_responder():
     source = (FOLDER / "judge.py").read_text(encoding="utf-8")
     assert "world.desires" in source
-    for name in ("world.chat", "world.manner", ".says", "import user", "import responder"):
+    for name in ("world.chat", "world.manner", ".says"):
         assert name not in source, name
+    assert set(re.findall(r"^from aloe\.sandbox(?:\.(\w+))? import (.+)$", source, re.MULTILINE)) == {
+        ("", "meaning, world"), ("facts", "read_profile"), ("language", "STOPWORDS, content_words, stem, words"),
+    }  # fmt: skip
 
 
 def test_the_user_and_the_reply_take_turns_and_only_some_are_told_who_they_talk_with():

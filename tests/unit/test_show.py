@@ -1,5 +1,6 @@
 """Records as HTML: everything is there, everything is escaped, nothing comes from elsewhere."""
 
+import re
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -38,8 +39,8 @@ def persona(text="Ann keeps a parrot."):
     return Persona(f"bench-p01-t2{'<b>' if text == EVIL else ''}", "bench-p01", "bench-t2", text, text)
 
 
-def turn(text, label="hinted", branch="plain", number=1):
-    return Turn(f"k{number}", None, text, text, text, text, text, (text, text), label, branch)
+def turn(text, label="hinted", branch="plain"):
+    return Turn("k1", None, text, text, text, text, text, (text, text), label, branch)
 
 
 def judgements(levels, judge="gauge", policy="dpo"):
@@ -83,7 +84,7 @@ def test_a_view_needs_nothing_from_elsewhere_and_keeps_the_pages_text_colour(vie
     text = views("plain words")[view]
     assert "http" not in text
     assert "url(" not in text
-    assert ";color:" not in text
+    assert not re.search(r'[;"\s]color\s*:', text)
     assert text._repr_html_() == text
 
 

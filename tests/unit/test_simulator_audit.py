@@ -2,7 +2,7 @@
 
 import pytest
 
-from aloe.audit_model import NO_ERRORS
+from aloe.audit_model import RuleErrors
 from aloe.records import DialogueTree, Message, Persona, Transcript, Turn
 from aloe.simulator_audit import (
     contradicts,
@@ -14,6 +14,7 @@ from aloe.simulator_audit import (
     user_estimates,
 )
 
+NO_ERRORS = RuleErrors(1.0, 1.0, 1.0)
 PERSONA = Persona("train-p-t", "p", "t", "Ann keeps a grey parrot. She sails a wooden dinghy.", "Shy, hiding. Witty.")
 
 

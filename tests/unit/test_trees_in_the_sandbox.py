@@ -60,7 +60,8 @@ def test_a_tree_that_was_interrupted_anywhere_is_the_same_when_it_goes_on(tmp_pa
         hold(tmp_path, WHOLE, [BEES], calls=calls)
     [again], asked = hold(tmp_path, WHOLE, [BEES])
     assert again == tree
-    assert needed - calls <= asked <= needed  # what was answered before is not asked again
+    # What was answered before is not asked again, but for what was under way: at most two replies of eight leaves.
+    assert needed - calls <= asked <= needed - max(0, calls - 16)
     assert hold(tmp_path, WHOLE, [BEES]) == ([tree], 0)
 
 

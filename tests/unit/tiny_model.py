@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def save_tiny_model(folder: Path, seed: int = 0, chat_template: str = CHAT_TEMPLATE, **config: int) -> Path:
+def save_tiny_model(folder: Path, seed: int = 0, **config: int) -> Path:
     """Write model and tokenizer (vocabulary about 400) to `folder`; `config` replaces sizes of the Llama."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -34,7 +34,7 @@ def save_tiny_model(folder: Path, seed: int = 0, chat_template: str = CHAT_TEMPL
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>", chat_template=chat_template,
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>", chat_template=CHAT_TEMPLATE,
         additional_special_tokens=[token for token in SPECIAL if token not in ("<|end|>", "<|pad|>")],
     )  # fmt: skip
     sizes = {
