@@ -2,7 +2,7 @@
 
 In: a run whose notebooks have been executed. Out: `report/index.html` and what it needs, whole or not at all; it is
 read from disk, asks no network, and has its own search. A run that ended early has a report of the stages up to there.
-Nothing is executed here, and no number is computed. This module does not know what the notebooks say.
+Nothing is executed here, and no number of the run is computed. This module does not know what the notebooks say.
 """
 
 import json
@@ -28,6 +28,7 @@ from aloe.runs import Run, open_run
 from aloe.stages import STAGES, read_notebook
 
 SOURCES = ROOT / "aloe" / "report"
+_ROWS = ROOT / "aloe" / "data" / "published_rows.csv"
 _SIMULATED = """:::{admonition} Simulated
 :class: warning
 Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
@@ -49,6 +50,7 @@ _UNPARSEABLE = """
 Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
 guessed: %s."""
 _CHOICES = "pages/published-and-corrected.md"
+_NUMBERS = "pages/published-numbers.md"
 _ENDED = "*The run ended here; the front page says why.*"
 
 
@@ -117,7 +119,8 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
     else:
         fields |= {"stage": stopped.stage, "why": sentence(stopped.why)}
     front = "index.md" if stopped is None else "unfinished.md"
-    for name, target, values in ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run))):
+    pages = ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run)), (_NUMBERS, _NUMBERS, _numbers(run)))
+    for name, target, values in pages:
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
         (folder / target).write_text(text, encoding="utf-8")
     (folder / "unfinished.md").unlink()
@@ -152,6 +155,14 @@ def _choices(run: Run) -> dict[str, str]:
     }
 
 
+def _numbers(run: Run) -> dict[str, str]:
+    """What the page on published numbers says: computed anew, beside the size of this run."""
+    from aloe.published import page_fields  # with libraries that a run with nothing to do is spared
+
+    own = run.params.benchmark
+    return page_fields(own.n_profiles * own.n_personalities, own.n_turns)
+
+
 def _own_family(run: Run) -> str:
     """What the front page says of judges that are of the responders' family; nothing if there is none."""
     judges = self_judging(run.params)
@@ -175,7 +186,7 @@ def _table(rows: Sequence[Departure]) -> str:
 def _inputs(run: Run) -> list[Path]:
     executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
     stored = [path for path in (_ablation(run),) if path.is_file() and path != run.metrics]
-    return [*executed, run.metrics, run.figures / FIGURE, SOURCES, *stored]
+    return [*executed, run.metrics, run.figures / FIGURE, SOURCES, _ROWS, *stored]
 
 
 def _unparseable(run: Run) -> str:

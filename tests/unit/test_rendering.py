@@ -140,7 +140,11 @@ def test_a_run_that_ended_early_has_a_report_up_to_there_that_says_why_and_how_m
     choices = (run.report / "pages" / "published-and-corrected.html").read_text()
     assert "has not been run" in choices
     assert "starts from the base model" in choices
-    assert "$" not in choices.partition("<h1>")[2].partition("</article>")[0]
+    numbers = (run.report / "pages" / "published-numbers.html").read_text()
+    assert "in all 4 rows" in numbers
+    for page in (choices, numbers):
+        assert "$" not in page.partition("<h1>")[2].partition("</article>")[0]
+    assert 'href="pages/published-numbers.html"' in front
     assert not (run.report / "notebooks" / f"{STAGES[2].name}.html").exists()
     assert not rendering.report_is_current(run)
 

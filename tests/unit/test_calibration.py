@@ -1,0 +1,82 @@
+"""The bench that calibrates intervals: it scores as the study does, and its studies are what it says."""
+
+import importlib.util
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_metrics import judgements
+
+from aloe import metrics
+from aloe.params import ROOT
+
+_SPEC = importlib.util.spec_from_file_location("calibration", ROOT / "tests" / "bench" / "calibration.py")
+calibration = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(calibration)
+
+CELL = calibration.Cell("rounded", "fixed", (0.25, 0.0, 1.0), 0.3)
+
+
+def cases(levels, policy):
+    """Judgements of an array in the bench's order: profile 0 with its five personalities, then profile 1, ..."""
+    order = np.arange(100).reshape(20, 5).T.ravel()  # `judgements` gives case i profile i % 20
+    return judgements(levels[order], policy, n_profiles=20)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.02, 0.03, 0.08])
+def test_a_study_is_judged_as_the_projects_own_functions_judge_it(slope):
+    levels = calibration.study(CELL._replace(slope=slope), np.random.default_rng(5))
+    frames = [cases(levels[0], "a"), cases(levels[1], "b")]
+    own = metrics.summarise(frames[0], 0.95, calibration.N_NULL, seed=3)
+    gap = metrics.paired_difference(pd.concat(frames), "a", "b")
+    band = own["n_ir_null_band"]
+    expected = [not own["ir_ci"][0] <= 0 <= own["ir_ci"][1]]
+    expected += [not estimate.low <= 0 <= estimate.high for estimate in (gap.al_mean, gap.ir)]
+    expected += [not band[0] <= own["n_ir"] <= band[1]]
+    assert list(calibration.found(levels, seed=3)) == expected
+    weights, difference = calibration.slope_weights(10), levels[0] - levels[1]
+    for values, (low, high) in ((levels[0] @ weights, own["ir_ci"]), (difference.mean(axis=1), gap.al_mean[1:]),
+                                (difference @ weights, gap.ir[1:])):  # fmt: skip
+        assert calibration.mean_estimate(values, calibration.PROFILES, 0.95)[1:] == pytest.approx((low, high))
+    again = metrics._null_bands(metrics._Cases(levels[0], calibration.PROFILES), 0.95, calibration.N_NULL, 3)
+    assert again.n_ir == pytest.approx(tuple(band))
+
+
+def test_levels_have_the_variance_autocorrelation_and_sharing_that_were_asked_for():
+    rng = np.random.default_rng(0)
+    cell = calibration.Cell("continuous", "fixed", (0.25, 0.0, 1.0), 0.6)
+    arms = np.array([calibration.study(cell, rng) for _ in range(60)]) - 3  # (studies, arms, cases, turns)
+    assert arms.var() == pytest.approx(0.64 * 1.25, rel=0.05)  # (0.8)^2 x (0.25 + 1)
+    assert (arms[..., 1:] * arms[..., :-1]).mean() / arms.var() == pytest.approx(0.6, abs=0.03)
+    assert (arms[:, 0] * arms[:, 1]).mean() / arms.var() == pytest.approx(0.5, abs=0.03)
+    together = (arms[:, :, 0] * arms[:, :, 1]).mean() / arms.var()  # two cases of profile 0: 0.25 / 1.25
+    assert together == pytest.approx(0.2, abs=0.04)
+
+
+def test_fixed_personalities_are_nought_on_average_of_the_five_and_drawn_ones_are_not():
+    mix = (0.0, 1.0, 0.0)
+    for kind, nought in (("fixed", True), ("drawn", False)):
+        levels = calibration.study(calibration.Cell("continuous", kind, mix, 0.0), np.random.default_rng(1))
+        assert np.allclose(levels.mean(axis=1), 3) is nought
+        assert np.allclose(levels[:, :5], levels[:, 5:10])  # the next profile meets the same five
+
+
+def test_rounded_levels_are_1_to_5_and_a_slope_starts_at_nought_in_the_first_arm_only():
+    rounded = calibration.study(CELL, np.random.default_rng(2))
+    assert set(np.unique(rounded)) <= {1.0, 2.0, 3.0, 4.0, 5.0}
+    flat, steep = (calibration.study(CELL._replace(levels="continuous", slope=slope), np.random.default_rng(2))
+                   for slope in (0.0, 0.1))  # fmt: skip
+    assert steep[0] - flat[0] == pytest.approx(np.tile(0.1 * np.arange(10), (100, 1)))
+    assert np.array_equal(steep[1], flat[1])
+
+
+def test_a_missed_target_is_named_and_the_ends_of_a_target_are_met():
+    good = {"ir": 0.03, "al_difference": 0.05, "ir_difference": 0.07, "n_ir_outside": 0.07}
+    assert calibration.missed(good) == []
+    assert calibration.missed(good | {"ir": 0.029, "n_ir_outside": 0.02}) == ["ir", "n_ir_band"]
+
+
+def test_the_stored_result_is_what_the_stored_table_says():
+    rows = pd.read_csv(calibration.OUT)
+    assert len(rows) == len(calibration.cells())
+    assert calibration.report(rows)[0] == calibration.OUT.with_suffix(".md").read_text(encoding="utf-8")
