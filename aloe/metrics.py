@@ -227,8 +227,8 @@ def _slope(cases: _Cases, first: int, last: int, confidence: float) -> Estimate:
 def _null_bands(cases: _Cases, confidence: float, n_null: int, seed: int) -> NullBands | None:
     """What N-IR and N-R2 of one policy would be if its AL(k) had no trend, from `n_null` curves of pure noise.
 
-    Simulated studies of 20 profiles x 5 personalities with autocorrelation 0, 0.3 and 0.6: a 95% band covers 93 to
-    96% of runs without a trend.
+    Simulated studies of 20 profiles x 5 personalities with autocorrelation 0, 0.3 and 0.6: a 95% band covers 92 to
+    95% of runs without a trend (`tests/bench/calibration.py`).
 
     Returns: None where nothing varies between profiles.
     """
