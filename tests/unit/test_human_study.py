@@ -261,6 +261,19 @@ def test_a_known_win_rate_lies_in_the_interval_of_nine_studies_in_ten_and_more(t
     assert 90 <= covered <= 99
 
 
+def test_the_interval_also_covers_where_profiles_differ_in_what_they_like():
+    key = [KeyLine(f"q{i}", "dpo", "base", f"c{i}", f"p{i % 20}", 1) for i in range(100)]
+    covered = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        rates = rng.beta(3, 2, 20)  # mean 0.6, standard deviation 0.2
+        won = rng.random(100) < rates[np.arange(100) % 20]
+        answers = [Answer("x", line.item, "A" if win else "B", 3, 3) for line, win in zip(key, won, strict=True)]
+        found = results(decode(answers, key, "dpo"), 0.95).win_rate
+        covered += found.low <= 0.6 <= found.high
+    assert 90 <= covered <= 99
+
+
 def test_items_of_one_profile_that_go_together_make_the_interval_wider():
     key = [KeyLine(f"q{i}", "dpo", "base", f"c{i}", f"p{i % 4}", 1) for i in range(40)]
     together = [Answer("x", line.item, "A" if line.profile_id in ("p0", "p1") else "B", 3, 3) for line in key]
@@ -350,7 +363,9 @@ def test_the_notebook_makes_a_sheet_rehearses_and_then_reads_what_people_sent(tm
         return names
 
     first = execute()
-    assert "no answers yet" in capsys.readouterr().out.casefold()
+    said = capsys.readouterr().out
+    assert "No answers yet" in said
+    assert int(re.search(r"inside the interval in (\d+) of 100", said)[1]) >= 90
     folder = tmp_path / "smoke-human-study"
     assert sorted(path.name for path in (folder / "for_raters").iterdir()) == ["sheet.csv", "sheet.html"]
     draw, one = first["draw"], first["one"]
