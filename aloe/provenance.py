@@ -65,7 +65,10 @@ def versions() -> dict[str, str | None]:
 
 
 def git_commit(root: Path) -> str | None:
-    """The commit checked out at `root`, with `-modified` if tracked files differ; None if `root` is no git checkout."""
+    """The commit checked out at `root`, with `-modified` if tracked files differ; None if `root` is no git checkout.
+
+    `README.md` and `outputs/` do not count: a run writes its numbers there itself.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -76,7 +79,7 @@ def git_commit(root: Path) -> str | None:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
             return None
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!README.md", ":!outputs")
         return git("rev-parse", "--verify", "HEAD") + ("-modified" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None

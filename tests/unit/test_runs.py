@@ -139,10 +139,17 @@ def test_a_commit_is_told_with_whether_files_were_modified(tmp_path):
         subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
 
     git("init")
-    (tmp_path / "x").write_text("1")
-    git("add", "x")
+    (tmp_path / "outputs").mkdir()
+    written = [tmp_path / name for name in ("README.md", "outputs/metrics.json")]  # by a run itself
+    for path in (tmp_path / "x", *written):
+        path.write_text("1")
+    git("add", ".")
     git("commit", "-m", "first")
     clean = git_commit(tmp_path)
+    for path in written:
+        path.write_text("2")
+    assert not clean.endswith("modified")
+    assert git_commit(tmp_path) == clean
     (tmp_path / "x").write_text("2")
     assert git_commit(tmp_path) == f"{clean}-modified"
     (tmp_path / "inner").mkdir()
