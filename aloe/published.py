@@ -95,6 +95,7 @@ def spread(shares: Sequence[float], n_cases: int, autocorrelation: float) -> Spr
     return Spread(_central(slopes), _central(slopes[some] / ranges[some]) if some.any() else None)
 
 
+@cache  # asked for by the table and by the sentences
 def null_band(row: Row, autocorrelation: float) -> tuple[float, float] | None:
     """The central 95% of N-IR, had every turn the row's mean share; None where such curves are all constant."""
     share = sum(counts(row)) / (row.n_cases * len(row.levels))
@@ -182,15 +183,8 @@ def later_table(rows: Sequence[Row]) -> str:
         lines.append((row.name, f"{row.levels[1] - row.levels[0]:+.1f}", f"{whole.ir:+.2f}", f"{later.ir:+.2f}",
                       f"{whole.n_ir:+.3f}", f"{later.n_ir:+.3f}"))  # fmt: skip
     last = len(rows[0].levels)
-    head = (
-        "row",
-        "AL(2) - AL(1)",
-        f"IR, turns 1 to {last}",
-        f"IR, turns 2 to {last}",
-        "N-IR, all",
-        "N-IR, from turn 2",
-    )
-    return _table(head, lines)
+    slopes = (f"IR, turns 1 to {last}", f"IR, turns 2 to {last}", "N-IR, all", "N-IR, from turn 2")
+    return _table(("row", "AL(2) - AL(1)", *slopes), lines)
 
 
 @cache
