@@ -1,8 +1,10 @@
 """The arms of `training.py`: one training each, this project's way or the straightforward one, and what it took.
 
-In: a folder with dialogues and a random model (`prepare`), and which arm. Out: tokens, seconds, loss, and the peak
-memory of this process. Every arm of SFT sees the same dialogues a step; every arm of DPO has the same pairs a step at
-most, the same adapter and the same precision.
+In: a folder with dialogues and a random model (`prepare`), and which arm. Out: tokens, seconds, CPU seconds, loss, and
+the peak memory of this process. Every arm of SFT sees the same dialogues a step; every arm of DPO has the same pairs a
+step at most, the same adapter and the same precision. Dialogues are of two kinds: in those that go on with the
+`preferred` reply every arm learns the same replies; in those of the study, which go on with a `random` one, a preferred
+reply that was not taken stands in no history, and only a prefix of its own can hold it.
 """
 
 import contextlib
@@ -31,6 +33,7 @@ from aloe.runs import Run
 from aloe.trainers import dpo_trainer, run_trainer, sft_trainer
 
 SFT_ARMS = ("one sequence a dialogue", "a prefix a preferred reply", "a prefix a reply of ours")
+SFT_CELLS = (("preferred", SFT_ARMS[:2]), ("random", SFT_ARMS))  # which reply the dialogues go on with, and the arms
 DPO_ARMS = ("this project", "a second model as reference", "reference by the adapter off")
 VOCABULARY, LAYERS = 32_000, 12
 Row = dict[str, Any]  # a conversation and which of its messages to learn, as `sft_conversations` gives it
@@ -42,12 +45,13 @@ def prepare(folder: Path, n_train: int, n_dev: int, n_turns: int, width: int) ->
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     params = load_params("sandbox")
-    trees = dataclasses.replace(params.trees, n_turns=n_turns)
-    run = Run("bench", params, folder / "grown")
-    with open_chat(run) as chat, contextlib.redirect_stderr(io.StringIO()):
-        grown = list(grow_trees(chat, some_personas(n_train + n_dev), trees, params.seed))
-    write_jsonl(folder / "train.jsonl", grown[:n_train])
-    write_jsonl(folder / "dev.jsonl", grown[n_train:])
+    run, people = Run("bench", params, folder / "grown"), some_personas(n_train + n_dev)
+    for branch in dict(SFT_CELLS):
+        trees = dataclasses.replace(params.trees, n_turns=n_turns, branch=branch)
+        with open_chat(run) as chat, contextlib.redirect_stderr(io.StringIO()):
+            grown = list(grow_trees(chat, people, trees, params.seed))
+        write_jsonl(folder / f"train-{branch}.jsonl", grown[:n_train])
+        write_jsonl(folder / f"dev-{branch}.jsonl", grown[n_train:])
     tokenizer = AutoTokenizer.from_pretrained(locate(params.training.base_model))
     torch.manual_seed(params.seed)
     model = LlamaForCausalLM(LlamaConfig(
@@ -62,7 +66,8 @@ def prepare(folder: Path, n_train: int, n_dev: int, n_turns: int, width: int) ->
 
 def measure(what: Row, folder: Path) -> Row:
     """Train one arm. `megabytes` is the peak of this process (Linux counts it in KiB)."""
-    train, dev = (read_jsonl(DialogueTree, folder / f"{name}.jsonl") for name in ("train", "dev"))
+    branch = what.get("branch", "random")
+    train, dev = (read_jsonl(DialogueTree, folder / f"{name}-{branch}.jsonl") for name in ("train", "dev"))
     found = sft(what, train, dev, folder) if what["arm"] in SFT_ARMS else dpo(what, train, dev, folder)
     return {**found, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
@@ -80,11 +85,14 @@ def sft(what: Row, train: Sequence[DialogueTree], dev: Sequence[DialogueTree], f
     with quiet():
         trainer = sft_trainer(run, "bench", policy, rows)
         trainer.train_dataset = Dataset.from_list([row._asdict() for row in rows])  # in this order
+        busy = time.process_time()
         took = run_trainer(run, "bench", trainer)
+        busy = time.process_time() - busy
         held_out = sft_tokens(policy.tokenizer, prefixes(SFT_ARMS[1], dev), params.training.max_length)
         loss = held_out_loss(trainer, sorted(held_out, key=lambda row: len(row.input_ids)), "held out")
     assert took["steps"] == len(steps)
-    return {**{key: took[key] for key in ("steps", "tokens", "seconds")}, "loss": loss, "replies": learned(rows)}
+    measured = {key: took[key] for key in ("steps", "tokens", "seconds")}
+    return {**measured, "cpu": busy, "loss": loss, "replies": learned(rows)}
 
 
 def batches(arm: str, train: Sequence[DialogueTree], tokenizer: Any, params: Params) -> tuple[list[list[Tokens]], int]:
@@ -141,15 +149,15 @@ def dpo(what: Row, train: Sequence[DialogueTree], dev: Sequence[DialogueTree], f
     policy = load_policy(source, training, params.seed)
     longest = max(pair_lengths(policy.tokenizer, pairs, training.max_length))
     with quiet():
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         if what["arm"] == DPO_ARMS[0]:
             trainer = dpo_trainer(run, policy, pairs, dpo_pairs(dev)[:1])
         else:
             trainer = by_default(run, policy, pairs, longest, source if what["arm"] == DPO_ARMS[1] else None)
         took = run_trainer(run, "bench", trainer)
-        seconds = time.monotonic() - started
+        seconds, busy = time.monotonic() - started, time.process_time() - busy
     return {
-        "steps": took["steps"], "tokens": took["tokens"], "seconds": seconds, "loss": took["train_loss"],
+        "steps": took["steps"], "tokens": took["tokens"], "seconds": seconds, "cpu": busy, "loss": took["train_loss"],
         "longest": longest, "micro_batch": training.dpo.batch_size, "parameters": policy.model.num_parameters(),
     }  # fmt: skip
 
