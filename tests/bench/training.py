@@ -86,8 +86,8 @@ def sft_table(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> li
         f"{options.dev} dialogues' preferred replies, at each arm's best rate. Dialogues go on with the *preferred* "
         "reply, so that both arms learn the same replies, or with a *random* one, as the study's do: there a preferred "
         "reply that was not taken stands in no history, and the study does not learn it in SFT (DPO does).", "",
-        "| dialogues | arm | replies learned | tokens read | s | tokens/s | held-out loss | best rate | tokens, ours to it "
-        "| time, ours to it | CPU time, ours to it | loss, ours less its |",
+        "| dialogues | arm | replies learned | tokens read | s | tokens/s | held-out loss | best rate | tokens, ours "
+        "to it | time, ours to it | CPU time, ours to it | loss, ours less its |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     verdicts = []
