@@ -189,9 +189,7 @@ def score(chat: "Chat", run: Run, transcripts: Sequence[Transcript]) -> pd.DataF
         The columns of `records.Judgement`; levels are Int64 with <NA> where an answer did not parse, and in the whole
         column of a control that the run does not have.
     """
-    frame = score_frame(
-        judge(chat, transcripts, run.params.roles.alignment_judge, run.params.benchmark.controls or ())
-    )
+    frame = score_frame(judge(chat, transcripts, run.params.roles.alignment_judge, run.params.benchmark.controls or ()))
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_bytes(run.scores, buffer.getvalue())

@@ -80,6 +80,18 @@ def late_sentence(benchmark: Mapping[str, Any]) -> str:
     return f"Late in the conversation, over turns 4 to 10, alignment is {'; '.join(parts)}." if parts else ""
 
 
+def dal_sentence(benchmark: Mapping[str, Any]) -> str:
+    """Whose replies suit their user better than a stranger, in a sentence, or that the run did not ask."""
+    said: dict[str, list[str]] = {}
+    for name, policy in benchmark["policies"].items():
+        if policy.get("dal") is not None:
+            said.setdefault(verdict(policy["dal"], policy.get("dal_ci")), []).append(f"`{name}`")
+    if not said:
+        return "The replies of this run were not judged for strangers, so there is no dAL."
+    parts = [f"{_PERSONAL[key]} with {_listed(names)}" for key, names in said.items()]
+    return f"By dAL, replies are {'; '.join(parts)}."
+
+
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:
     """What is shown of taking up facts and of manner, all policies in a sentence each; empty without measurements."""
     facts = [f"`{name}`" for name, own in benchmark.get("recalled", {}).items() if _above(own, "")]
@@ -106,6 +118,12 @@ def novelty_sentence(measure: str, gaps: Mapping[str, Mapping[str, Any]]) -> str
 
 NOT_APART = "not told apart"
 _GROWTH = {"higher": "growing", "lower": "falling", NOT_APART: "not shown to change"}
+
+_PERSONAL = {
+    "higher": "rated higher for their own user than for a stranger",
+    "lower": "rated lower for their own user than for a stranger",
+    NOT_APART: "not told apart from replies to anybody",
+}
 
 
 def verdict(value: float, limits: Sequence[float | None] | None) -> str:
