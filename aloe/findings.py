@@ -81,7 +81,7 @@ def late_sentence(benchmark: Mapping[str, Any]) -> str:
 
 
 def dal_sentence(benchmark: Mapping[str, Any]) -> str:
-    """Whose replies suit their user better than a stranger, in a sentence, or that the run did not ask."""
+    """Whose replies suit their user better than a stranger, and whose do so more than `base`'s; or that nobody asked."""
     said: dict[str, list[str]] = {}
     for name, policy in benchmark["policies"].items():
         if policy.get("dal") is not None:
@@ -89,7 +89,11 @@ def dal_sentence(benchmark: Mapping[str, Any]) -> str:
     if not said:
         return "The replies of this run were not judged for strangers, so there is no dAL."
     parts = [f"{_PERSONAL[key]} with {_listed(names)}" for key, names in said.items()]
-    return f"By dAL, replies are {'; '.join(parts)}."
+    gaps = {name: benchmark.get("differences", {}).get(f"{name} - base", {}) for name in benchmark["policies"]}
+    further = [f"`{name}`" for name, gap in gaps.items()
+               if gap.get("dal") is not None and verdict(gap["dal"], gap.get("dal_ci")) == "higher"]  # fmt: skip
+    more = f" On the same people, dAL is above that of `base` with {_listed(further)}." if any(gaps.values()) else ""
+    return f"By dAL, replies are {'; '.join(parts)}.{more}"
 
 
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:

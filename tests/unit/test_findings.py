@@ -57,6 +57,10 @@ def test_dal_is_said_by_its_interval_or_that_there_is_none():
         "By dAL, replies are not told apart from replies to anybody with `base`; rated higher for their own user than "
         "for a stranger with `dpo`; rated lower for their own user than for a stranger with `odd`."
     )
+    gaps = {"dpo - base": {"dal": 0.9, "dal_ci": [0.4, 1.4]}, "odd - base": {"dal": 0.1, "dal_ci": [-0.4, 0.6]},
+            "dpo - odd": {"dal": 2.0, "dal_ci": [1.0, 3.0]}}  # fmt: skip
+    said = dal_sentence({"policies": policies, "differences": gaps})
+    assert said.endswith(" On the same people, dAL is above that of `base` with `dpo`.")
     assert "were not judged for strangers" in dal_sentence({"policies": {"base": {}}})
 
 
