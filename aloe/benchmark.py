@@ -13,7 +13,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from aloe.prompts import conversation, render
 from aloe.provenance import fingerprint, simulated_model
 from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
 from aloe.runs import Run
+from aloe.shuffling import strangers
 from aloe.texts import Text, load_texts
 
 if TYPE_CHECKING:
@@ -145,34 +146,50 @@ def judge_names(judges: Sequence[Role]) -> list[str]:
     return [m if models[:i].count(m) == 0 else f"{m}#{models[:i].count(m) + 1}" for i, m in enumerate(models)]
 
 
-def judge(chat: "Chat", transcripts: Sequence[Transcript], judges: Sequence[Role]) -> list[Judgement]:
+def judge(
+    chat: "Chat", transcripts: Sequence[Transcript], judges: Sequence[Role], controls: Collection[str] = ()
+) -> list[Judgement]:
     """Ask every judge about every reply, each reply with the conversation up to it.
 
     The judges see neither the policy's name nor what follows. `level` is None where a judge's answer did not parse,
     also after one repair, or where none could be had (logged as a warning; such a one is asked for again next time).
 
+    Args:
+        chat: who is asked.
+        transcripts: what the policies said; nothing else of their run is needed.
+        judges: the preset's.
+        controls: `shuffled`: the same conversation and reply once more, with the persona of a stranger in the prompt
+            (`shuffling.strangers` of the transcripts' personas; no level where they have none); `blind`: with none.
+
     Returns:
         One row per (transcript, turn, judge), in that order.
     """
-    rows: list[tuple[Judgement, Callable[[], Coroutine[Any, Any, int | None]]]] = []
+    rows: list[tuple[Judgement, Callable[[], Coroutine[Any, Any, dict[str, int | None]]]]] = []
+    others = strangers([transcript.persona for transcript in transcripts]) if "shuffled" in controls else {}
     for transcript in transcripts:
         persona = transcript.persona
+        shown: dict[str, Persona | None] = {"level": persona}
+        if persona.id in others:
+            shown["level_shuffled"] = others[persona.id]
+        if "blind" in controls:
+            shown["level_blind"] = None
         for turn in range(1, len(transcript.messages) // 2 + 1):
             for number, name in enumerate(judge_names(judges)):
                 row = Judgement(transcript.policy, persona.id, persona.profile_id, persona.personality_id, turn, name,
                                 None)  # fmt: skip
-                rows.append((row, functools.partial(_score, chat, transcript, turn, number)))
+                rows.append((row, functools.partial(_score, chat, transcript, turn, number, shown)))
     levels = chat.run([job for _, job in rows], "judging")
-    return [dataclasses.replace(row, level=level) for (row, _), level in zip(rows, levels, strict=True)]
+    return [dataclasses.replace(row, **found) for (row, _), found in zip(rows, levels, strict=True)]
 
 
 def score(chat: "Chat", run: Run, transcripts: Sequence[Transcript]) -> pd.DataFrame:
-    """Judge transcripts with the run's alignment judges and write `scores.parquet`.
+    """Judge transcripts with the run's alignment judges, with the preset's controls, and write `scores.parquet`.
 
     Returns:
-        The columns of `records.Judgement`; `level` is Int64 with <NA> where an answer did not parse.
+        The columns of `records.Judgement`; levels are Int64 with <NA> where an answer did not parse, and in the whole
+        column of a control that the run does not have.
     """
-    frame = score_frame(judge(chat, transcripts, run.params.roles.alignment_judge))
+    frame = score_frame(judge(chat, transcripts, run.params.roles.alignment_judge, run.params.benchmark.controls or ()))
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_bytes(run.scores, buffer.getvalue())
@@ -180,10 +197,10 @@ def score(chat: "Chat", run: Run, transcripts: Sequence[Transcript]) -> pd.DataF
 
 
 def score_frame(judgements: Sequence[Judgement]) -> pd.DataFrame:
-    """Judgements as a frame, one row each, columns in field order, `level` as Int64."""
+    """Judgements as a frame, one row each, columns in field order, levels as Int64."""
     columns = [field.name for field in dataclasses.fields(Judgement)]
     frame = pd.DataFrame([dataclasses.asdict(judgement) for judgement in judgements], columns=columns)
-    return frame.astype({"turn": "int64", "level": "Int64"})
+    return frame.astype({"turn": "int64", "level": "Int64", "level_shuffled": "Int64", "level_blind": "Int64"})
 
 
 def parse_score(text: str) -> int | None:
@@ -203,17 +220,29 @@ async def _speak(chat: "Chat", persona: Persona, history: Dialogue) -> str:
     return (await chat.ask("user", instruct(prompt))).strip()
 
 
-async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -> int | None:
-    persona, reply = transcript.persona, transcript.messages[2 * turn - 1]
-    shown = conversation(transcript.messages[: 2 * turn - 1])
-    prompt = chat.prompt("alignment_judge", profile=persona.profile, personality=persona.personality,
-                         conversation=shown, reply=reply.content)  # fmt: skip
-    try:
-        answer = await ask_parsed(chat, "alignment_judge", instruct(prompt), parse_score, SCORE_FORM, judge=number)
-    except AskError as error:
-        log.warning("%s, turn %d, has no level: %s", transcript.id, turn, error)
-        return None
-    return answer.parsed
+def judge_prompt(chat: "Chat", transcript: Transcript, turn: int, persona: Persona | None) -> str:
+    """What a judge is asked about the reply at a turn (from 1), for a persona or, with None, blind to any."""
+    fields = {"conversation": conversation(transcript.messages[: 2 * turn - 1]),
+              "reply": transcript.messages[2 * turn - 1].content}  # fmt: skip
+    if persona is None:
+        return chat.prompt("blind_judge", **fields)
+    return chat.prompt("alignment_judge", profile=persona.profile, personality=persona.personality, **fields)
+
+
+async def _score(
+    chat: "Chat", transcript: Transcript, turn: int, number: int, shown: Mapping[str, Persona | None]
+) -> dict[str, int | None]:
+    """One judge's levels of one reply: for the persona itself and, one after the other, for the controls'."""
+    levels: dict[str, int | None] = {}
+    for name, persona in shown.items():
+        messages = instruct(judge_prompt(chat, transcript, turn, persona))
+        try:
+            answer = await ask_parsed(chat, "alignment_judge", messages, parse_score, SCORE_FORM, judge=number)
+            levels[name] = answer.parsed
+        except AskError as error:
+            log.warning("%s, turn %d, has no %s: %s", transcript.id, turn, name.replace("_", " "), error)
+            levels[name] = None
+    return levels
 
 
 def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:

@@ -12,7 +12,8 @@ from typing import Any
 
 from aloe.errors import UserError
 
-_FIGURES = (("al_mean", "AVG", 2), ("ir", "IR", 3), ("n_ir", "N-IR", 3), ("r2", "R²", 2), ("dal", "dAL", 2))
+_FIGURES = (("al_mean", "AVG", 2), ("ir", "IR", 3), ("n_ir", "N-IR", 3), ("r2", "R²", 2), ("dal", "dAL", 2),
+            ("dal_ir", "slope of dAL", 3))  # fmt: skip
 _COUNTS = (("personas", "n_personas"), ("trees", "n_trees"), ("trees", "hinted_preferred_rate"), ("cost", "calls"),
            ("cost", "usd"), ("cost", "seconds"))  # fmt: skip
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import string
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "dev_personalities": 2,
     },
     "trees": {"n_trees": 8, "n_dev_trees": 4, "n_turns": 2},
-    "benchmark": {"n_profiles": 2, "n_personalities": 1, "n_turns": 2, "max_new_tokens": 16, "n_null": 100},
+    "benchmark": {"n_profiles": 2, "n_personalities": 2, "n_turns": 2, "max_new_tokens": 16, "n_null": 100},
 }  # fmt: skip
 _TURNS = SIZES["trees"]["n_turns"]
 MIXED = 0.25  # of the sequences at least, if there are general conversations: a small share of so few would be none
@@ -114,7 +115,7 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
         found.append(f"endpoint {name} ({endpoint.base_url}): was not asked for {', '.join(used)}"
                      f"{f'; its key {key} {there}' if key else ''}")  # fmt: skip
     if (ROOT / params.prompts).resolve() != FOLDER:
-        refuse_fields(ROOT / params.prompts)
+        refuse_fields(ROOT / params.prompts, () if "blind" in (params.benchmark.controls or ()) else ("blind_judge",))
         found.append(f"prompts in {params.prompts}: their fields are right; the simulated model was asked with the "
                      f"project's own")  # fmt: skip
     if params.personas.from_released or params.trees.from_released:
@@ -145,9 +146,12 @@ def _small_dpo(dpo: Dpo) -> dict[str, Any]:
     return {"epochs": 2.0, "n_pairs": pairs, "n_dev_pairs": min(dpo.n_dev_pairs, 4)}
 
 
-def refuse_fields(folder: Path) -> None:
-    """Raise a `UserError` if a prompt in `folder` is missing or has other fields than the project's own."""
-    for own in sorted(FOLDER.glob("*.txt")):
+def refuse_fields(folder: Path, unused: Collection[str] = ()) -> None:
+    """Raise a `UserError` if a prompt in `folder` is missing or has other fields than the project's own.
+
+    Those that this run does not ask with (`unused`) need not be there.
+    """
+    for own in (path for path in sorted(FOLDER.glob("*.txt")) if path.stem not in unused):
         path = prompt_file(own.stem, folder)
         wanted, found = _fields(own), _fields(path)
         if wanted != found:

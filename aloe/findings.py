@@ -80,6 +80,22 @@ def late_sentence(benchmark: Mapping[str, Any]) -> str:
     return f"Late in the conversation, over turns 4 to 10, alignment is {'; '.join(parts)}." if parts else ""
 
 
+def dal_sentence(benchmark: Mapping[str, Any]) -> str:
+    """Whose replies suit their user better than a stranger, and whose do so more than `base`'s; or that nobody asked."""
+    said: dict[str, list[str]] = {}
+    for name, policy in benchmark["policies"].items():
+        if policy.get("dal") is not None:
+            said.setdefault(verdict(policy["dal"], policy.get("dal_ci")), []).append(f"`{name}`")
+    if not said:
+        return "The replies of this run were not judged for strangers, so there is no dAL."
+    parts = [f"{_PERSONAL[key]} with {_listed(names)}" for key, names in said.items()]
+    gaps = {name: benchmark.get("differences", {}).get(f"{name} - base", {}) for name in benchmark["policies"]}
+    further = [f"`{name}`" for name, gap in gaps.items()
+               if gap.get("dal") is not None and verdict(gap["dal"], gap.get("dal_ci")) == "higher"]  # fmt: skip
+    more = f" On the same people, dAL is above that of `base` with {_listed(further)}." if any(gaps.values()) else ""
+    return f"By dAL, replies are {'; '.join(parts)}.{more}"
+
+
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:
     """What is shown of taking up facts and of manner, all policies in a sentence each; empty without measurements."""
     facts = [f"`{name}`" for name, own in benchmark.get("recalled", {}).items() if _above(own, "")]
@@ -106,6 +122,12 @@ def novelty_sentence(measure: str, gaps: Mapping[str, Mapping[str, Any]]) -> str
 
 NOT_APART = "not told apart"
 _GROWTH = {"higher": "growing", "lower": "falling", NOT_APART: "not shown to change"}
+
+_PERSONAL = {
+    "higher": "rated higher for their own user than for a stranger",
+    "lower": "rated lower for their own user than for a stranger",
+    NOT_APART: "not told apart from replies to anybody",
+}
 
 
 def verdict(value: float, limits: Sequence[float | None] | None) -> str:

@@ -23,6 +23,9 @@ FIGURE = "al_curves.svg"
 _MARKERS = re.compile(r"(<!-- headline: (?P<folder>\S+) -->\n).*?(<!-- end of headline -->)", re.DOTALL)
 
 
+_DAL = " dAL is AVG minus the mean level of the same replies for a stranger's persona."
+
+
 class Headline(NamedTuple):
     """A sentence that says what was run and whether it is simulated, column titles, and one row per policy."""
 
@@ -46,12 +49,13 @@ def headline(run: Run) -> Headline:
         if any(map(_in_null_band, policies.values()))
         else ""
     )
+    controlled = any(policy.get("dal") is not None for policy in policies.values())
     what = "**Simulated**: a simulated language model and a small Llama" if metrics["simulated"] else "Real models"
     return Headline(
         f"{what}; preset `{metrics['preset']}`, seed {metrics['seed']}, {benchmark['n_cases']} held-out cases of "
-        f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.{marks}",
-        ("policy", "AL(1)", f"AL({last})", "AVG", "IR", "R²", "N-IR"),
-        tuple(_row(name, policy) for name, policy in policies.items()),
+        f"{last} turns, levels 1 to 5, {percent}% intervals clustered on profiles.{_DAL if controlled else ''}{marks}",
+        ("policy", "AL(1)", f"AL({last})", "AVG", *(["dAL"] if controlled else []), "IR", "R²", "N-IR"),
+        tuple(_row(name, policy, controlled) for name, policy in policies.items()),
     )
 
 
@@ -126,12 +130,13 @@ def publish(run: Run) -> bool:
     return True
 
 
-def _row(name: str, policy: dict[str, Any]) -> tuple[str, ...]:
+def _row(name: str, policy: dict[str, Any], controlled: bool) -> tuple[str, ...]:
     return (
         f"`{name}`",
         f"{policy['al'][0]:.2f}",
         f"{policy['al'][-1]:.2f}",
         _with_interval(policy["al_mean"], policy.get("al_mean_ci"), 2),
+        *([_with_interval(policy.get("dal"), policy.get("dal_ci"), 2)] if controlled else []),
         _with_interval(policy["ir"], policy.get("ir_ci"), 3),
         _number(policy["r2"], 2),
         _with_interval(policy["n_ir"], policy.get("n_ir_ci"), 3) + (f"{NBSP}†" if _in_null_band(policy) else ""),

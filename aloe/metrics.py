@@ -13,8 +13,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from aloe.controls import (
+    BLIND,
+    SHUFFLED,
+    Controlled,
+    blind_entry,
+    first_turn_entry,
+    minus_control,
+    shuffled_entry,
+)
 from aloe.intervals import Array, Codes, Estimate, jackknife_estimate, mean_estimate, slope_weights, trendless_curves
 
+_TABLED = ("al_mean", "al_first", "al_after_first", "dal", "dal_ir", "al_blind_mean", "ir", "r2", "n_ir", "n_r2",
+           "slope_4_10")  # fmt: skip
 COLUMNS = ("policy", "case", "profile_id", "personality_id", "turn", "judge", "level")
 
 
@@ -155,8 +166,9 @@ def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) ->
         n_null: simulated curves behind the null bands.
         seed: of that simulation only.
 
-    Intervals are `[low, high]`, or None with a single profile; `dal` is None until there is a shuffled-persona
-    control; `slope_4_10` is None for runs of fewer than 10 turns. Levels are not clipped to the judge's scale.
+    Intervals are `[low, high]`, or None with a single profile; `slope_4_10` is None for runs of fewer than 10 turns.
+    What comes of the controls (`controls`) is None where the frame has none, and stands on the cases that have the
+    control's level too; AL is the same with and without them. Levels are not clipped to the judge's scale.
 
     Raises:
         ValueError: not exactly one policy, or no complete case.
@@ -184,8 +196,9 @@ def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) ->
         "n_r2_null_band": list(bands.n_r2) if bands else None,
         "slope_4_10": late.value if late else None,
         "slope_4_10_ci": _interval(late),
-        "dal": None,
-        "dal_ci": None,
+        **first_turn_entry(*cases, confidence),
+        **shuffled_entry(_controlled(frame, SHUFFLED), confidence),
+        **blind_entry(_controlled(frame, BLIND), confidence),
         "n_cases": len(cases.levels),
         "n_profiles": int(cases.profiles.max()) + 1,
         "n_dropped": n_dropped,
@@ -197,7 +210,7 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for policy, entry in policies.items():
         row: dict[str, Any] = {"policy": policy}
-        for name in ("al_mean", "ir", "r2", "n_ir", "n_r2", "slope_4_10", "dal"):
+        for name in _TABLED:
             row[name] = entry.get(name)
             for key, suffix in (("_ci", ""), ("_null_band", "_null")):
                 if name + key in entry:
@@ -214,6 +227,15 @@ def _cases(frame: pd.DataFrame) -> _Cases:
         raise ValueError(f"complete cases of exactly one policy expected, got those of {names or 'none'}")
     levels = frame.pivot_table(index=["case", "profile_id"], columns="turn", values="level", aggfunc="mean")
     return _Cases(levels.to_numpy(dtype=float), pd.factorize(levels.index.get_level_values("profile_id"))[0])
+
+
+def _controlled(frame: pd.DataFrame, control: str) -> Controlled | None:
+    """A policy's levels beside a control's, on the cases that have both; None where there is no such case."""
+    kept = complete_cases(minus_control(frame, control)).frame
+    if kept.empty:
+        return None
+    gaps, levels = _cases(kept), _cases(kept.assign(level=kept[control].astype(float))).levels
+    return Controlled(gaps.levels + levels, levels, gaps.profiles)
 
 
 def _slope(cases: _Cases, first: int, last: int, confidence: float) -> Estimate:

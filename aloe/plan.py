@@ -140,13 +140,24 @@ def _plan_roles(params: Params) -> list[RolePlan]:
             (2 * held, _prompt(params, "preference_judge") + facts + seen + HINTED + PLAIN, VERDICT)
             for held, seen in zip(asked_per_turn, shown, strict=True)]),
     ]  # fmt: skip
-    question = _prompt(params, "alignment_judge") + facts + USER_MESSAGE + TAGS + reply
-    judged = [(talks, question + _shown(turn, reply), VERDICT) for turn in range(bench.n_turns)]
+    judged = [(talks, question + USER_MESSAGE + TAGS + reply + _shown(turn, reply), VERDICT)
+              for question in _questions(params, facts) for turn in range(bench.n_turns)]  # fmt: skip
     asked = [(name, role) for name, role in (bench.endpoint_policies or {}).items() if name in bench.policies]
     replies = [(cases, _prompt(params, "plain_responder") + _history(turn) + USER_MESSAGE, PLAIN)
                for turn in range(bench.n_turns)]  # fmt: skip
     plans += [_role(name, role, params, replies) for name, role in asked]
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
+
+
+def _questions(params: Params, facts: float) -> list[float]:
+    """What a judge is asked of each reply, as characters of prompt and persona: for its own persona, and the controls.
+
+    A stranger differs in profile and personality, so where there is one of either, nobody is asked of a stranger.
+    """
+    bench = params.benchmark
+    controls, own = bench.controls or (), _prompt(params, "alignment_judge") + facts
+    shuffled = "shuffled" in controls and min(bench.n_profiles, bench.n_personalities) > 1
+    return [own] * (2 if shuffled else 1) + ([_prompt(params, "blind_judge")] if "blind" in controls else [])
 
 
 def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, float, float]]) -> RolePlan:

@@ -148,7 +148,11 @@ class Transcript:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A judge's level (1 to 5) for one reply; None where the judge's answer did not parse. `turn` counts from 1."""
+    """A judge's level (1 to 5) for one reply; None where the judge's answer did not parse. `turn` counts from 1.
+
+    `level_shuffled`: its level against the persona of somebody else, `level_blind`: without any persona; None also
+    where the run has no such control.
+    """
 
     policy: str
     case: str
@@ -157,6 +161,8 @@ class Judgement:
     turn: int
     judge: str
     level: int | None
+    level_shuffled: int | None = None
+    level_blind: int | None = None
 
 
 def to_json(record: Any) -> str:

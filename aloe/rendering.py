@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from aloe.errors import UserError
 from aloe.families import families, self_judging
-from aloe.findings import differences_table, growth, late_sentence, manner_sentence, policies_table
+from aloe.findings import dal_sentence, differences_table, growth, late_sentence, manner_sentence, policies_table
 from aloe.folders import whole_folder
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
 from aloe.markdown import sentence
@@ -135,6 +135,7 @@ def _found(run: Run) -> dict[str, str]:
         "table": markdown_table(run),
         "growth": "\n".join(f"- {growth(name, own)}" for name, own in benchmark["policies"].items()),
         "late": late_sentence(benchmark),
+        "personal": dal_sentence(benchmark),
         "policies": policies_table(benchmark),
         "shown": f"{manner_sentence(benchmark)} {unheard_sentence(run)}".strip(),
         "differences": differences_table(benchmark) or "No two policies of this run were compared.",

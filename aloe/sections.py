@@ -267,6 +267,7 @@ class Benchmark:
     """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals.
 
     A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
+    `controls`: judges score every reply once more, against a stranger's persona (`shuffled`), without any (`blind`).
     """
 
     n_profiles: Annotated[int, Range(2)]
@@ -279,3 +280,4 @@ class Benchmark:
     confidence: Annotated[float, Range(0.5, 0.999)]
     n_null: Count
     endpoint_policies: dict[str, Role] | None = None
+    controls: tuple[Literal["shuffled", "blind"], ...] | None = None

@@ -32,6 +32,7 @@ PLUMBING = frozenset(
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
 ONLY_IN = {
     "figures": {"07_aloe_analysis"},
+    "control_figure": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
     "findings": {"07_aloe_analysis"},
     "tables": {"07_aloe_analysis"},
@@ -113,7 +114,8 @@ STAGES = (
         "06_aloe_benchmark",
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo", "arms:sft",
-         "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder"))),
+         "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
+         "prompt:blind_judge"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
     ),
@@ -156,7 +158,8 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
         elif kind == "arms":
             paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
         elif kind == "prompt":
-            paths.append(ROOT / run.params.prompts / f"{rest}.txt")
+            if rest != "blind_judge" or "blind" in (run.params.benchmark.controls or ()):  # else it need not be there
+                paths.append(ROOT / run.params.prompts / f"{rest}.txt")
         else:
             paths.append((ROOT if kind == "repo" else run.root) / rest)
     return paths

@@ -42,6 +42,20 @@ def with_intervals(frame: pd.DataFrame, ends: Mapping[str, tuple[str, str]], dig
     return shown
 
 
+def interval_table(found: Mapping[str, Mapping[str, Any]], digits: int = 2) -> pd.DataFrame:
+    """One row per name, one column per measure: value and interval of each `Estimate`, a dash where it is None.
+
+    >>> shown = interval_table({"a - b": {"words": (1.0, 0.5, 1.5), "level": None}})
+    >>> shown.replace(NBSP, " ", regex=True).to_dict("index")
+    {'a - b': {'words': '1.00 [0.50, 1.50]', 'level': '–'}}
+    """
+    rows = {
+        name: {key: _with_interval(*(estimate or (None, None, None)), digits) for key, estimate in measures.items()}
+        for name, measures in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def flat(section: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
     """A nested record, such as a stage's part of `metrics.json`, as one line per value.
 

@@ -175,6 +175,18 @@ def human_fit(reply: str) -> float:
     return 0.5 * talks + 0.5 * (3 <= len(tokens) <= 50) - 0.5 * lists
 
 
+def blind_fit(message: str, reply: str) -> float:
+    """0 to 1: how well a reply suits somebody of whom nothing is known, by the same criteria with the same weights.
+
+    Without a personality the manner is as good as the tone is warm; without a profile the content is right if a word
+    of it is about what the message is about.
+    """
+    said = content_words(message) - _COMMON
+    answers = any(_about(word, said) for word in _topical(reply) if stem(word) not in _COMMON)
+    manner = (1 + features(reply)["warmth"]) / 2
+    return WEIGHTS["manner"] * manner + WEIGHTS["content"] * answers + WEIGHTS["human"] * human_fit(reply)
+
+
 def rate(value: float, error: float, rng: random.Random) -> int:
     """A level for a fit; at the rate of judge errors one step off (inwards at the ends)."""
     exact = level(value)

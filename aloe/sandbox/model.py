@@ -148,11 +148,16 @@ def _judge_alignment(request: Request, seed: int, knobs: Knobs, rng: random.Rand
     return f"Score: {judge.rate(value, knobs.judge_error, rng)}"
 
 
+def _judge_blind(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    message = request.mine[-1] if request.mine else ""
+    return f"Score: {judge.rate(judge.blind_fit(message, request.fields.get('reply', '')), knobs.judge_error, rng)}"
+
+
 def _other(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
     return "I am a simulated language model: I know the roles of this study and did not recognise this instruction."
 
 
 _ROLES: dict[str, Callable[[Request, int, Knobs, random.Random], str]] = {
     "writer": _write, "user": _play_user, "inducer": _induce, "hinted": _reply_hinted, "plain": _reply_plain,
-    "preference": _judge_preference, "alignment": _judge_alignment,
+    "preference": _judge_preference, "alignment": _judge_alignment, "blind": _judge_blind,
 }  # fmt: skip

@@ -16,6 +16,7 @@ _RULES = (  # the first whose words all stand in the prompt outside its fields; 
     ("plain", ("chatting with this person",)),  # first: its persona stands in no field
     ("writer", ("json array", "examples")),
     ("preference", ("<reply_1>", "<reply_2>")),
+    ("blind", ("score:", "<reply>", "stays hidden from you")),
     ("alignment", ("score:", "<reply>")),
     ("inducer", ("profile:", "personality:", "come out")),
     ("user", ("role-play", "<profile>")),

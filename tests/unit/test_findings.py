@@ -2,7 +2,16 @@
 
 import pytest
 
-from aloe.findings import NBSP, differences_table, growth, manner_sentence, novelty_sentence, policies_table, verdict
+from aloe.findings import (
+    NBSP,
+    dal_sentence,
+    differences_table,
+    growth,
+    manner_sentence,
+    novelty_sentence,
+    policies_table,
+    verdict,
+)
 
 
 def dimension(low, high, beyond_low=None, beyond_high=None):
@@ -35,6 +44,24 @@ def test_facts_and_manner_are_shown_only_where_the_interval_says_so():
     assert "again more often than by chance by `dpo`." in text
     assert "is shown for `dpo` (play); in no dimension for `mine`." in text
     assert manner_sentence({"policies": {"base": {}}}) == ""
+
+
+def test_dal_is_said_by_its_interval_or_that_there_is_none():
+    policies = {
+        "base": {"dal": 0.1, "dal_ci": [-0.1, 0.3]},
+        "dpo": {"dal": 1.0, "dal_ci": [0.5, 1.5]},
+        "odd": {"dal": -1.0, "dal_ci": [-1.5, -0.5]},
+        "mine": {"dal": None, "dal_ci": None},
+    }
+    assert dal_sentence({"policies": policies}) == (
+        "By dAL, replies are not told apart from replies to anybody with `base`; rated higher for their own user than "
+        "for a stranger with `dpo`; rated lower for their own user than for a stranger with `odd`."
+    )
+    gaps = {"dpo - base": {"dal": 0.9, "dal_ci": [0.4, 1.4]}, "odd - base": {"dal": 0.1, "dal_ci": [-0.4, 0.6]},
+            "dpo - odd": {"dal": 2.0, "dal_ci": [1.0, 3.0]}}  # fmt: skip
+    said = dal_sentence({"policies": policies, "differences": gaps})
+    assert said.endswith(" On the same people, dAL is above that of `base` with `dpo`.")
+    assert "were not judged for strangers" in dal_sentence({"policies": {"base": {}}})
 
 
 def test_paired_differences_have_their_sign_and_a_word():

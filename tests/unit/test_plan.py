@@ -28,16 +28,34 @@ def test_calls_per_role_follow_from_turns_trees_cases_and_policies():
     calls = {role.role: role.calls for role in make_plan(params).roles}
     # 5 dialogues x 4 turns = 20 of each dialogue role, the judge asked in both orders;
     # 2 policies x 6 cases x 5 turns = 60 benchmark turns, each with a score and a user's message, but the first message
-    # to a case is asked for once: 6 fewer.
+    # to a case is asked for once: 6 fewer. Each score comes with that for a stranger and that of a blind judge.
     assert calls["inducer"] == calls["hinted_responder"] == calls["plain_responder"] == 20
     assert calls["preference_judge"] == 40
     assert calls["user"] == 20 + 54
-    assert calls["alignment_judge"] == 60
+    assert calls["alignment_judge"] == 3 * 60
+
+
+def test_controls_are_planned_for_where_they_exist():
+    def judged(**changes):
+        roles = make_plan(with_sizes(benchmark={"n_profiles": 2, "n_turns": 5, "policies": ("base",), **changes})).roles
+        return next((role.calls, role.prompt_tokens) for role in roles if role.role == "alignment_judge")
+
+    none, shuffled, blind = (
+        judged(n_personalities=3, controls=controls) for controls in (None, ("shuffled",), ("blind",))
+    )
+    assert (none[0], shuffled[0], blind[0]) == (30, 60, 60)
+    assert shuffled[1] == pytest.approx(2 * none[1], abs=1)
+    assert none[1] < blind[1] < 2 * none[1]  # a blind judge is shown no persona
+    # With a single personality nobody differs in both.
+    assert judged(n_personalities=1, controls=("shuffled",)) == judged(n_personalities=1, controls=None)
 
 
 def test_the_plan_of_the_published_run_is_within_a_fifth_of_what_it_used():
-    used = json.loads((ROOT / "outputs" / "sandbox" / "metrics.json").read_text())["cost"]
-    roles = make_plan(load_params("sandbox")).roles
+    published = json.loads((ROOT / "outputs" / "sandbox" / "metrics.json").read_text())
+    used, policy = published["cost"], published["benchmark"]["policies"]["base"]
+    kept = {"shuffled": "dal", "blind": "al_blind"}
+    controls = tuple(name for name, key in kept.items() if policy.get(key) is not None)  # those that it was made with
+    roles = make_plan(with_sizes("sandbox", benchmark={"controls": controls})).roles
     for key in ("calls", "prompt_tokens", "completion_tokens"):
         assert sum(getattr(role, key) for role in roles) == pytest.approx(used[key], rel=0.2), key
 
@@ -74,7 +92,7 @@ def test_a_policy_behind_an_endpoint_is_asked_once_per_case_and_turn():
     bench = dataclasses.replace(params.benchmark, endpoint_policies=asked)
     roles = {role.role: role for role in make_plan(dataclasses.replace(params, benchmark=bench)).roles}
     assert roles["rival"].calls == 2 * 3 * 5
-    assert roles["alignment_judge"].calls == 2 * 30
+    assert roles["alignment_judge"].calls == 3 * 2 * 30  # with both controls
     assert "not entered" not in roles
 
 

@@ -156,6 +156,19 @@ def test_the_headline_rounds_and_says_what_there_is_not(run):
     assert "Simulated: a simulated language model" in text_table(run)
 
 
+def test_the_headline_has_dal_beside_avg_where_some_policy_has_it(run):
+    policies = run.read_metrics()["benchmark"]["policies"]
+    run.update_metrics({"benchmark": {**run.read_metrics()["benchmark"], "policies": {
+        "base": {**policies["base"], "dal": None, "dal_ci": None},
+        "dpo": {**policies["dpo"], "dal": 1.125, "dal_ci": [1.0, 1.25]},
+    }}})  # fmt: skip
+    head, _, base, dpo = markdown_table(run).splitlines()
+    assert head == "| policy | AL(1) | AL(2) | AVG | dAL | IR | R² | N-IR |"
+    assert base == "| `base` | 2.00 | 2.00 | 2.00 | none | 0.000 | none | none |"
+    assert "| 2.38 [2.00,\u00a02.75] | 1.12 [1.00,\u00a01.25] | 1.750" in dpo
+    assert "dAL is AVG minus" in headline.headline(run).sentence
+
+
 def test_the_headline_marks_an_n_ir_inside_its_null_band(run):
     assert "†" not in text_table(run)
     policies = run.read_metrics()["benchmark"]["policies"]

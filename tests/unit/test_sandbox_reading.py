@@ -19,6 +19,7 @@ PROMPTS = {
     "inducer": ("inducer", {**PERSON, **TOLD}),
     "preference_judge": ("preference", {**PERSON, **TOLD, "reply_1": "Yes.", "reply_2": "No."}),
     "alignment_judge": ("alignment", {**PERSON, **TOLD, "reply": "Yes."}),
+    "blind_judge": ("blind", {**TOLD, "reply": "Yes."}),
     "hinted_responder": ("hinted", {"inferred_profile": "Ana keeps bees.", "inferred_personality": "Blunt."}),
     "plain_responder": ("plain", {}),
     "told": ("plain", PERSON),

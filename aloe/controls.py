@@ -1,0 +1,108 @@
+"""What a level is worth beyond the controls: against a stranger's persona, blind to any, and before anything is known.
+
+In: judgements, or levels as arrays with one row per case. Out: plain entries of `metrics.json`, and frames. A reply
+that suits anybody gets the same level from the judge whoever's persona it is shown, so dAL, the level minus that for a
+stranger (`shuffling`), is 0 for style alone and above 0 for what suits this person. Intervals are clustered on
+profiles, as for AL. This module does not know who is whose stranger.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from aloe.intervals import Array, Codes, Estimate, mean_estimate, slope_weights
+
+SHUFFLED, BLIND = "level_shuffled", "level_blind"
+
+
+class Controlled(NamedTuple):
+    """Levels of the same replies for their own persona and in a control, on the cases that have both at every turn."""
+
+    own: Array  # (n_cases, n_turns)
+    control: Array  # (n_cases, n_turns)
+    profiles: Codes  # (n_cases,)
+
+
+def minus_control(frame: pd.DataFrame, control: str = SHUFFLED) -> pd.DataFrame:
+    """The same judgements with `level` minus a control's level as `level`: what `metrics` makes of them is about dAL.
+
+    A row without one of the two has none; nor has any where the frame has no such column (files of earlier versions).
+
+    >>> rows = pd.DataFrame({"level": [4, 3], "level_shuffled": [1, None]})
+    >>> minus_control(rows)["level"].tolist()
+    [3.0, nan]
+    """
+    own = pd.to_numeric(frame["level"]).astype(float)
+    other = pd.to_numeric(frame[control]).astype(float) if control in frame else float("nan")
+    return frame.assign(level=own - other)
+
+
+def first_turn_entry(levels: Array, profiles: Codes, confidence: float) -> dict[str, Any]:
+    """AL(1), when next to nothing is known of the user, beside the mean of AL(2..K).
+
+    Shape: levels (n_cases, n_turns), n_turns >= 2.
+    """
+    return {
+        **_named("al_first", mean_estimate(levels[:, 0], profiles, confidence)),
+        **_named("al_after_first", mean_estimate(levels[:, 1:].mean(axis=1), profiles, confidence)),
+    }
+
+
+def shuffled_entry(found: Controlled | None, confidence: float) -> dict[str, Any]:
+    """dAL(k) = AL(k) minus AL(k) for a stranger, its mean over the turns (`dal`) and its slope on k (`dal_ir`).
+
+    In levels: 0 means that the replies suit this person no better than another, below 0 that they suit others better;
+    at most 4, on a scale from 1 to 5. `dal_n_cases` may be fewer than the cases of AL: a case needs both levels from
+    every judge at every turn.
+
+    Args:
+        found: None where there is no such control; then every value is None.
+        confidence: of the intervals.
+    """
+    if found is None:
+        names = ("dal", "dal_ci", "dal_by_turn", "dal_by_turn_ci", "dal_ir", "dal_ir_ci", "al_shuffled", "dal_n_cases")
+        return dict.fromkeys(names)
+    gap = found.own - found.control
+    by_turn = [mean_estimate(column, found.profiles, confidence) for column in gap.T]
+    return {
+        **_named("dal", mean_estimate(gap.mean(axis=1), found.profiles, confidence)),
+        "dal_by_turn": [turn.value for turn in by_turn],
+        "dal_by_turn_ci": [_interval(turn) for turn in by_turn],
+        **_named("dal_ir", mean_estimate(gap @ slope_weights(gap.shape[1]), found.profiles, confidence)),
+        "al_shuffled": found.control.mean(axis=0).tolist(),
+        "dal_n_cases": len(gap),
+    }
+
+
+def blind_entry(found: Controlled | None, confidence: float) -> dict[str, Any]:
+    """AL(k) as a judge sees it who is shown no persona: what the replies are worth to anybody. None without one."""
+    if found is None:
+        return dict.fromkeys(("al_blind", "al_blind_mean", "al_blind_mean_ci"))
+    mean = mean_estimate(found.control.mean(axis=1), found.profiles, confidence)
+    return {"al_blind": found.control.mean(axis=0).tolist(), **_named("al_blind_mean", mean)}
+
+
+def control_curves(policies: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """AL(k), AL(k) for a stranger and dAL(k) of every policy that has them.
+
+    Args:
+        policies: `metrics.summarise` of each.
+
+    Returns: columns `policy, turn, al, al_shuffled, dal, low, high` (of dAL); no row where there is no such control.
+    """
+    rows = [
+        (policy, turn, al, shuffled, dal, *(ends or (None, None)))
+        for policy, entry in policies.items() if entry.get("dal_by_turn")
+        for turn, (al, shuffled, dal, ends) in enumerate(
+            zip(entry["al"], entry["al_shuffled"], entry["dal_by_turn"], entry["dal_by_turn_ci"], strict=True), 1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["policy", "turn", "al", "al_shuffled", "dal", "low", "high"])
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {name: estimate.value, f"{name}_ci": _interval(estimate)}
+
+
+def _interval(estimate: Estimate) -> list[float] | None:
+    return None if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]

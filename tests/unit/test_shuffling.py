@@ -1,0 +1,57 @@
+"""Who stands for whom in the shuffled-persona control."""
+
+from collections import Counter
+
+import pytest
+
+from aloe.benchmark import load_cases
+from aloe.params import load_params
+from aloe.records import Persona
+from aloe.runs import Run
+from aloe.shuffling import strangers
+
+
+def grid(n_profiles, n_personalities):
+    return [
+        Persona(f"bench-p{p}-t{t}", f"bench-p{p}", f"bench-t{t}", f"Profile {p}.", f"Personality {t}.")
+        for p in range(n_profiles) for t in range(n_personalities)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 2), (2, 5), (4, 3), (20, 5)])
+def test_a_stranger_differs_in_both_texts_and_everybody_is_the_stranger_of_one_other(size):
+    personas = grid(*size)
+    found = strangers(personas)
+    assert sorted(found) == sorted(persona.id for persona in personas)
+    for persona in personas:
+        other = found[persona.id]
+        assert other.profile_id != persona.profile_id
+        assert other.personality_id != persona.personality_id
+        assert (other.profile, other.personality) != (persona.profile, persona.personality)
+    assert sorted(found.values(), key=lambda p: p.id) == sorted(personas, key=lambda p: p.id)
+
+
+def test_every_personality_stands_for_every_other_one_equally_often():
+    personas = grid(20, 5)
+    found = strangers(personas)
+    pairs = Counter((persona.personality_id, found[persona.id].personality_id) for persona in personas)
+    # 20 cases of each personality, 4 others: 5 times each
+    assert set(pairs.values()) == {5}
+    assert len(pairs) == 5 * 4
+
+
+def test_the_pairing_follows_from_the_ids_alone():
+    personas = grid(4, 3)
+    assert strangers(personas[::-1]) == strangers(personas)
+    assert strangers(personas * 2) == strangers(personas)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1)])
+def test_nobody_is_a_stranger_where_all_share_a_profile_or_a_personality(size):
+    assert strangers(grid(*size)) == {}
+    assert strangers([]) == {}
+
+
+def test_the_shipped_benchmark_has_a_stranger_for_every_case(tmp_path):
+    personas = load_cases(Run("sandbox", load_params("sandbox"), tmp_path))
+    assert {other.id for other in strangers(personas).values()} == {persona.id for persona in personas}
