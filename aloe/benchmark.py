@@ -20,16 +20,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aloe.asking import ask_parsed, instruct
+from aloe.baselines import asked_policy, fallbacks_of
 from aloe.chat import AskError
+from aloe.embedding import EMBEDDERS
 from aloe.errors import UserError
-from aloe.params import ROOT, Endpoint, Role
+from aloe.params import ROOT, Endpoint, EndpointPolicy, Role
 from aloe.personas import join
-from aloe.policies import ChatPolicy, Entrant, Policy, told_system
-from aloe.prompts import conversation, render
+from aloe.policies import Entrant, Policy, told_system
+from aloe.prompts import conversation, prompt_file, render
 from aloe.provenance import fingerprint, simulated_model
-from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
+from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl, write_text
 from aloe.runs import Run
 from aloe.shuffling import strangers
+from aloe.strategies import RETRIEVED, prompts_of
 from aloe.texts import Text, load_texts
 
 if TYPE_CHECKING:
@@ -67,7 +70,8 @@ def load_cases(run: Run) -> list[Persona]:
 def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
     """The run's policies in the preset's order; `told` is the base model with the persona in its system message.
 
-    A model behind an endpoint gets the plain responder's system message, as it has not learned how to reply.
+    A model behind an endpoint is asked by its strategy; by default with the plain responder's system message, as it
+    has not learned how to reply.
 
     Args:
         run: with the models that the training stages left.
@@ -80,7 +84,9 @@ def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
     asked = run.params.benchmark.endpoint_policies or {}
     for name in run.params.benchmark.policies:
         if name in asked:
-            found.append(Entrant(name, _asked_as(run, asked[name]), functools.partial(_not_here, name), asked=True))
+            told = functools.partial(told_system, folder=ROOT / run.params.prompts, prompt="told_responder")
+            found.append(Entrant(name, _asked_as(run, asked[name]), functools.partial(_not_here, name),
+                                 told if asked[name].strategy == "told" else None, asked=True))  # fmt: skip
             continue
         folder = run.model("base" if name == "told" else name)
         system = functools.partial(told_system, folder=ROOT / run.params.prompts) if name == "told" else None
@@ -102,12 +108,14 @@ def run_benchmark(chat: "Chat", run: Run, policies: Sequence[Entrant]) -> list[T
     for entrant in policies:
         part = _part(run, entrant, personas)
         if not part.is_file():
-            policy: Policy = ChatPolicy(chat, entrant.name) if entrant.asked else entrant.open()
+            policy: Policy = _asked(chat, run, entrant.name) if entrant.asked else entrant.open()
             held = converse(chat, entrant, policy, personas, run.params.benchmark.n_turns)
+            if entrant.asked:
+                write_text(part.with_suffix(".json"), json.dumps({"fallbacks": fallbacks_of(policy)}))
             del policy  # two policies of 8B do not fit on one GPU
             write_jsonl(part, held)
-            for other in part.parent.glob("*.jsonl"):
-                if other != part:
+            for other in part.parent.glob("*.json*"):
+                if other.stem != part.stem:
                     other.unlink()  # of other weights or parameters
         transcripts += read_jsonl(Transcript, part)
     write_jsonl(run.transcripts, transcripts)
@@ -262,10 +270,30 @@ def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
     return run.transcripts.parent / "done" / entrant.name / f"{key}.jsonl"
 
 
-def _asked_as(run: Run, role: Role) -> str:
+def fallbacks(run: Run, policies: Sequence[Entrant]) -> dict[str, int]:
+    """Of each policy behind an endpoint, the replies in its transcripts that had to do with less (`baselines`).
+
+    Policies whose transcripts were made before this was counted are left out.
+    """
+    personas = load_cases(run)
+    parts = {entrant.name: _part(run, entrant, personas).with_suffix(".json") for entrant in policies if entrant.asked}
+    return {name: json.loads(part.read_text("utf-8"))["fallbacks"] for name, part in parts.items() if part.is_file()}
+
+
+def _asked(chat: "Chat", run: Run, name: str) -> Policy:
+    policy = (run.params.benchmark.endpoint_policies or {})[name]
+    return asked_policy(chat, name, policy.strategy, EMBEDDERS[run.params.personas.embedder])
+
+
+def _asked_as(run: Run, role: EndpointPolicy) -> str:
     """The fingerprint of a policy behind an endpoint: what answers, with which sampling, and what it is told to do."""
-    decides = [role.decides(), _behind(run.params.endpoints[role.endpoint]),
-               render("plain_responder", ROOT / run.params.prompts)]  # fmt: skip
+    folder = ROOT / run.params.prompts
+    decides: list[Any] = [role.decides(), _behind(run.params.endpoints[role.endpoint]),
+                          render("plain_responder", folder)]  # fmt: skip
+    if role.strategy != "plain":
+        decides += [prompt_file(name, folder).read_text("utf-8") for name in prompts_of(role.strategy)]
+    if role.strategy == "retrieval":
+        decides += [run.params.personas.embedder, RETRIEVED]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ journal.
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -192,6 +193,11 @@ class Client:
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError) or code == "invalid_api_key":
             source = self.endpoint.api_key_env or "no key: `api_key_env` is null"
             return UserError(f"{self._where} refuses the key (from {source}) or its use of model {model!r}: {text}")
+        if _too_long(error):
+            return AskError(
+                f"{self._where}: a request is longer than the context of model {model!r}, and nothing is cut: {text} "
+                f"Serve it with a longer context, or take fewer turns (`benchmark.n_turns`, `trees.n_turns`)."
+            )
         if isinstance(error, openai.NotFoundError) or code == "model_not_found" or _about(model, error):
             return UserError(f"{self._where} does not know the model {model!r}, or its `base_url` is wrong: {text}")
         if getattr(error, "status_code", None) == 402 or code == "insufficient_quota":
@@ -227,6 +233,16 @@ def _said(error: openai.OpenAIError) -> str:
     body = getattr(error, "body", None)
     detail = body.get("detail") if isinstance(body, dict) else None
     return f"{error} - {detail}" if detail else str(error)
+
+
+def _too_long(error: openai.OpenAIError) -> bool:
+    """Does a server refuse a request because it does not fit into the model's context? Each has words of its own."""
+    if not isinstance(error, openai.BadRequestError):
+        return False
+    said = _said(error).lower()
+    return error.code == "context_length_exceeded" or bool(
+        re.search(r"context[ _](?:length|size|window)|exceed\w* (?:the )?context|(?:input|prompt) is too long", said)
+    )  # fmt: skip
 
 
 def _about(model: str, error: openai.OpenAIError) -> bool:

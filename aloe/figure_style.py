@@ -1,7 +1,9 @@
 """The look of every figure: colours, markers, frame, legend.
 
 In: names and Axes. Out: the same look everywhere. A policy keeps one colour and one marker in every figure (palette
-petroff6, which colour-blind readers can tell apart; the marker says it again). This module draws no data.
+petroff6, which colour-blind readers can tell apart; the marker says it again). Beside the study's own policies the
+prompting baselines have fixed ones too, from petroff8 and petroff10: no palette keeps so many apart by colour alone, so
+no two share a marker. This module draws no data.
 """
 
 from collections.abc import Iterable, Sized
@@ -14,9 +16,14 @@ PETROFF6 = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
 BLUE, ORANGE, RED, PURPLE, GREY, VIOLET = PETROFF6
 POLICY_STYLES = {
     "base": (GREY, "o"), "told": (ORANGE, "^"), "sft_rejected": (PURPLE, "v"), "sft_preferred": (BLUE, "s"),
-    "dpo": (RED, "D"),
+    "dpo": (RED, "D"), "dpo_from_base": ("#bd1f01", "d"), "concise": ("#656364", ">"), "reminder": ("#86c8dd", "X"),
+    "self_critic": ("#adad7d", "<"), "chain_of_thought": ("#1845fb", "h"), "retrieval": ("#a96b59", "p"),
+    "hinted": (VIOLET, "P"), "told_responder": ("#e76300", "*"),
 }  # fmt: skip
-OTHER_STYLES = ((VIOLET, "P"), ("#86c8dd", "X"), ("#adad7d", "<"), ("#656364", ">"), ("#1845fb", "h"))  # petroff8
+OTHER_STYLES = (
+    (VIOLET, "P"), ("#86c8dd", "X"), ("#adad7d", "<"), ("#656364", ">"), ("#1845fb", "h"), ("#92dadd", "8"),
+    ("#b9ac70", "H"),
+)  # fmt: skip
 INK = "#333333"
 
 
@@ -24,7 +31,9 @@ def policy_styles(policies: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each policy; the study's own are fixed, others take what is left in order of name."""
     names = list(dict.fromkeys(policies))
     others = sorted(set(names) - set(POLICY_STYLES))
-    free = {name: OTHER_STYLES[i % len(OTHER_STYLES)] for i, name in enumerate(others)}
+    taken = [POLICY_STYLES[name] for name in names if name in POLICY_STYLES]
+    left = [style for style in OTHER_STYLES if style not in taken] or OTHER_STYLES
+    free = {name: left[i % len(left)] for i, name in enumerate(others)}
     return {name: POLICY_STYLES.get(name) or free[name] for name in names}
 
 

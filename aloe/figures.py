@@ -27,6 +27,8 @@ from aloe.figure_style import (
     whole_numbers,
 )  # fmt: skip
 
+MANY = 7  # policies; of more than these, full bands would hide the lines
+
 
 def al_curves(
     curves: pd.DataFrame, ax: Axes | None = None, note: str | None = None, confidence: float | None = None
@@ -38,13 +40,15 @@ def al_curves(
         confidence: of the bands, named in the title.
     """
     bands = "" if confidence is None else f" with {confidence:.0%} band"
-    ax = prepare(curves, ax, (7.5, 4.2), f"Alignment level by turn, mean over cases{bands}", note)
+    many = curves["policy"].nunique() > MANY
+    ax = prepare(curves, ax, (9, 6) if many else (7.5, 4.2), f"Alignment level by turn, mean over cases{bands}", note)
     last = curves.loc[curves.groupby("policy")["turn"].idxmax()].sort_values("al", ascending=False)
     styles = policy_styles(curves["policy"])
     for policy in last["policy"]:
         own, (colour, marker) = curves[curves["policy"] == policy].sort_values("turn"), styles[policy]
         ax.plot(own["turn"], own["al"], color=colour, marker=marker, markersize=5, label=policy)
-        ax.fill_between(own["turn"], own["low"].astype(float), own["high"].astype(float), color=colour, alpha=0.2, lw=0)
+        ax.fill_between(own["turn"], own["low"].astype(float), own["high"].astype(float), color=colour,
+                        alpha=0.08 if many else 0.2, lw=0)  # fmt: skip
     ax.set(xlabel="turn k", ylabel="AL(k), level 1 to 5", ylim=(0.9, 5.1))
     whole_numbers(ax)
     legend_outside(ax)

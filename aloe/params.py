@@ -23,6 +23,7 @@ from aloe.sections import (
     Dpo,
     DpoArm,
     Endpoint,
+    EndpointPolicy,
     Mix,
     Personas,
     Positive,
@@ -41,8 +42,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "params"
 
 __all__ = [
-    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "Mix", "Params", "Personas",
-    "ReleasedPool", "Role", "Roles", "Sandbox", "Sft", "SftArm", "Training", "Trees", "load_params", "presets",
+    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "EndpointPolicy", "Mix", "Params",
+    "Personas", "ReleasedPool", "Role", "Roles", "Sandbox", "Sft", "SftArm", "Training", "Trees", "load_params",
+    "presets",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from aloe.prices import usd
 from aloe.prompts import prompt_file
 from aloe.room import model_size, training_bytes
 from aloe.saturation import writer_calls
+from aloe.strategies import RETRIEVED, STEPS, Part, Strategy
 from aloe.turn_counts import training_counts, turns_held
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
@@ -26,6 +27,7 @@ USER_MESSAGE, HINTED, PLAIN, VERDICT = 190, 169, 154, 14
 REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
 # The inducer's notes grow turn by turn, until they hold this share of the persona: users do not tell everything.
 NOTES, NOTES_PER_TURN, NOTED = 50, 36, 0.55
+CRITIQUE = 110  # of what a draft takes no notice of: three short sentences
 TAGS = 20  # around each message of a conversation that stands inside a prompt
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 SECONDS_PER_CALL = {"simulated": 0.005, "endpoint": 2.0}  # the first with one in flight after another, on one core
@@ -143,9 +145,7 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     judged = [(talks, question + USER_MESSAGE + TAGS + reply + _shown(turn, reply), VERDICT)
               for question in _questions(params, facts) for turn in range(bench.n_turns)]  # fmt: skip
     asked = [(name, role) for name, role in (bench.endpoint_policies or {}).items() if name in bench.policies]
-    replies = [(cases, _prompt(params, "plain_responder") + _history(turn) + USER_MESSAGE, PLAIN)
-               for turn in range(bench.n_turns)]  # fmt: skip
-    plans += [_role(name, role, params, replies) for name, role in asked]
+    plans += [_role(name, role, params, _replies(role.strategy, facts, params)) for name, role in asked]
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
 
 
@@ -158,6 +158,22 @@ def _questions(params: Params, facts: float) -> list[float]:
     controls, own = bench.controls or (), _prompt(params, "alignment_judge") + facts
     shuffled = "shuffled" in controls and min(bench.n_profiles, bench.n_personalities) > 1
     return [own] * (2 if shuffled else 1) + ([_prompt(params, "blind_judge")] if "blind" in controls else [])
+
+
+def _replies(strategy: Strategy, facts: float, params: Params) -> list[tuple[int, float, float]]:
+    """Every request of a policy behind an endpoint, `facts` being the length of a persona. Repairs are not planned."""
+    bench, asked = params.benchmark, []
+    for turn in range(bench.n_turns):
+        notes = min(NOTES + NOTES_PER_TURN * (turn + 1), NOTED * facts)
+        given: dict[Part, float] = {"draft": PLAIN, "critique": CRITIQUE, "notes": notes, "persona": facts,
+                                    "earlier": min(turn, RETRIEVED) * USER_MESSAGE}  # fmt: skip
+        written = {"reply": PLAIN, "critique": CRITIQUE, "notes": notes, "thought": notes + PLAIN}
+        for step in STEPS[strategy]:
+            seen = (_shown(turn) + TAGS if step.inside else _history(turn)) + USER_MESSAGE
+            put_in = sum(given[part] for part in step.given)
+            prompt = _prompt(params, step.prompt) + put_in + seen
+            asked.append((bench.n_profiles * bench.n_personalities, prompt, written[step.writes]))
+    return asked
 
 
 def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, float, float]]) -> RolePlan:

@@ -55,6 +55,9 @@ class ChatPolicy:
         return [text.strip() for text in self._chat.run(jobs, "replies")]
 
 
-def told_system(persona: Persona, folder: Path | None = None) -> str:
-    """The system message of a policy that is told the persona (policy `told`)."""
-    return render("told", folder, profile=persona.profile, personality=persona.personality)
+def told_system(persona: Persona, folder: Path | None = None, prompt: str = "told") -> str:
+    """The system message of a policy that is told the persona.
+
+    `prompt`: "told" for the base model, "told_responder" for a model that follows instructions (strategy `told`).
+    """
+    return render(prompt, folder, profile=persona.profile, personality=persona.personality)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from aloe.recipes import CORRECTED, Recipe
+from aloe.strategies import Strategy
 from aloe.strict_yaml import Range
 
 Count = Annotated[int, Range(low=1)]
@@ -69,6 +70,18 @@ class Role:
         """What decides about the role's replies; its seed only where it has one of its own, its family never."""
         values = dataclasses.asdict(self)
         return {key: values[key] for key in values if key != "family" and not (key == "seed" and self.seed is None)}
+
+
+@dataclasses.dataclass(frozen=True)
+class EndpointPolicy(Role):
+    """A model behind an endpoint that takes part in the benchmark. `strategy`: how it is asked (`strategies.STEPS`)."""
+
+    strategy: Strategy = "plain"
+
+    def decides(self) -> dict[str, Any]:
+        """As of a role; the strategy only where it is another than the plain one."""
+        values = super().decides()
+        return {key: values[key] for key in values if not (key == "strategy" and self.strategy == "plain")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,5 +292,5 @@ class Benchmark:
     batch_size: Count
     confidence: Annotated[float, Range(0.5, 0.999)]
     n_null: Count
-    endpoint_policies: dict[str, Role] | None = None
+    endpoint_policies: dict[str, EndpointPolicy] | None = None
     controls: tuple[Literal["shuffled", "blind"], ...] | None = None

@@ -19,6 +19,7 @@ from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
+from aloe.strategies import prompts_of
 
 NOTEBOOKS = ROOT / "notebooks"
 RELEASED = NOTEBOOKS / "released"
@@ -35,6 +36,7 @@ ONLY_IN = {
     "control_figure": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
     "findings": {"07_aloe_analysis"},
+    "strategies": {"06_aloe_benchmark"},
     "tables": {"07_aloe_analysis"},
     "recipes": {"04_sft", "05_dpo"},
 }
@@ -43,7 +45,8 @@ ONLY_IN = {
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
-    (`prompt:...`), parts of the repository (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages;
+    (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
+    (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages;
     `writes` and `metrics` are what must be there when it is done.
     """
 
@@ -115,7 +118,7 @@ STAGES = (
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
         (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo", "arms:sft",
          "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
-         "prompt:blind_judge"),
+         "prompt:blind_judge", "prompts:strategies"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
     ),
@@ -157,6 +160,10 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
                 paths.append(path)
         elif kind == "arms":
             paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
+        elif kind == "prompts":
+            policies = (run.params.benchmark.endpoint_policies or {}).values()
+            names = {name for policy in policies for name in prompts_of(policy.strategy)}
+            paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(names)]
         elif kind == "prompt":
             if rest != "blind_judge" or "blind" in (run.params.benchmark.controls or ()):  # else it need not be there
                 paths.append(ROOT / run.params.prompts / f"{rest}.txt")

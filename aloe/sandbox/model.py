@@ -2,7 +2,7 @@
 
 In: chat messages, a request seed, the knobs of the preset's `sandbox:` section. Out: one text. The same seed, knobs
 and messages give the same text, in any order and at any concurrency; nothing is kept between calls but caches of
-pure functions. It sees the messages and nothing else.
+pure functions. It sees the messages and nothing else. How it answers the prompting baselines: `following`.
 """
 
 import dataclasses
@@ -11,11 +11,13 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
-from aloe.sandbox import inducer, judge, user, world, writer
+from aloe.sandbox import following, inducer, judge, listener, user, world, writer
 from aloe.sandbox.facts import Fact, read_profile
 from aloe.sandbox.language import content_words, words
 from aloe.sandbox.reading import Request, read_request
 from aloe.sandbox.responder import Subject, choose_manner, respond
+
+Manner = Callable[[dict[str, float], random.Random], dict[str, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +91,32 @@ def _reply_plain(request: Request, seed: int, knobs: Knobs, rng: random.Random) 
     return _reply(request, (), {}, rng)
 
 
-def _reply(request: Request, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random) -> str:
+def _reply(
+    request: Request, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, manner: Manner | None = None
+) -> str:
     said = " ".join(text for role, text in request.conversation if role == "assistant")
-    return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said)
+    return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said, manner or choose_manner)
+
+
+def _listen(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    return listener.notes(listener.listen(request.mine, knobs.missed_inference, rng))
+
+
+def _criticise(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    return following.critique(request, knobs.missed_inference, rng)
+
+
+def _follow(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    heard = following.known(request, knobs.missed_inference, rng)
+    if request.role == "reviser" and heard == following.NOBODY:
+        return request.fields.get("draft", "") or _reply_plain(request, seed, knobs, rng)
+    reply = _reply(request, heard.facts, world.desires(heard.traits), rng)
+    noted = " ".join(heard.lines()) or listener.NOTHING
+    return f"Notes: {noted}\nReply: {reply}" if request.role == "thinker" else reply
+
+
+def _reply_briefly(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    return _reply(request, (), {}, rng, lambda desires, draws: choose_manner(desires, draws) | {"length": -1})
 
 
 def reply_to(
@@ -100,7 +125,7 @@ def reply_to(
     desires: dict[str, float],
     rng: random.Random,
     said: str = "",
-    manner: Callable[[dict[str, float], random.Random], dict[str, int]] = choose_manner,
+    manner: Manner = choose_manner,
 ) -> str:
     """A reply to a message by somebody who knows these facts and wishes of its author (none: a plain reply).
 
@@ -160,4 +185,6 @@ def _other(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str
 _ROLES: dict[str, Callable[[Request, int, Knobs, random.Random], str]] = {
     "writer": _write, "user": _play_user, "inducer": _induce, "hinted": _reply_hinted, "plain": _reply_plain,
     "preference": _judge_preference, "alignment": _judge_alignment, "blind": _judge_blind,
+    "listener": _listen, "critic": _criticise,
+    "brief": _reply_briefly, **dict.fromkeys(("told", "reviser", "retriever", "thinker", "reminded"), _follow),
 }  # fmt: skip

@@ -14,6 +14,14 @@ from collections.abc import Sequence
 _FIELD = re.compile(r"<(\w+)>\n?(.*?)\n?</\1>", re.S)
 _RULES = (  # the first whose words all stand in the prompt outside its fields; in the order of how telling they are
     ("plain", ("chatting with this person",)),  # first: its persona stands in no field
+    ("listener", ("profile:", "personality:", "judge only from the user's own messages")),
+    ("critic", ("criticise", "<draft>", "<conversation>")),
+    ("reviser", ("<draft>", "<critique>")),
+    ("told", ("chatting with a user", "<profile>")),
+    ("retriever", ("chatting with a user", "<earlier>")),
+    ("thinker", ("chatting with a user", "notes:", "reply:")),
+    ("reminded", ("chatting with a user", "work that out from the conversation")),
+    ("brief", ("chatting with a user", "keep it short")),
     ("writer", ("json array", "examples")),
     ("preference", ("<reply_1>", "<reply_2>")),
     ("blind", ("score:", "<reply>", "stays hidden from you")),

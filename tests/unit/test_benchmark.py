@@ -19,10 +19,11 @@ from aloe.benchmark import (
 )
 from aloe.chat import AskError
 from aloe.errors import UserError
-from aloe.params import load_params
+from aloe.params import EndpointPolicy, load_params
 from aloe.policies import ChatPolicy, Entrant, told_system
 from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl
 from aloe.runs import Run
+from aloe.strategies import STEPS
 from aloe.texts import Text
 
 ANA = Persona("bench-p01-t1", "bench-p01", "bench-t1", "Ana keeps bees.", "Blunt.")
@@ -159,7 +160,7 @@ def test_told_is_the_base_model_with_a_system_message(run):
 
 
 def with_endpoint_policy(run, **changes):
-    role = dataclasses.replace(run.params.roles.plain_responder, **changes)
+    role = EndpointPolicy(**(dataclasses.asdict(run.params.roles.plain_responder) | changes))
     small = dataclasses.replace(run.params.benchmark, policies=("rival",), endpoint_policies={"rival": role})
     return dataclasses.replace(run, params=dataclasses.replace(run.params, benchmark=small))
 
@@ -182,6 +183,8 @@ def test_another_model_or_sampling_means_new_dialogues_of_an_endpoint_policy(run
 
     assert fingerprint() == fingerprint(family="simulated")
     assert len({fingerprint(), fingerprint(model="other"), fingerprint(temperature=0.1)}) == 3
+    assert len({fingerprint(strategy=name) for name in STEPS}) == len(STEPS)
+    assert fingerprint() == fingerprint(strategy="plain")
 
 
 def transcript(persona=ANA, policy="echo") -> Transcript:

@@ -20,7 +20,7 @@ from aloe import pace, spending
 from aloe.chat import AskError, open_chat
 from aloe.errors import UserError
 from aloe.journal import Entry, Journal
-from aloe.params import Endpoint, load_params
+from aloe.params import Endpoint, EndpointPolicy, load_params
 from aloe.prices import usd
 from aloe.records import Message
 from aloe.runs import Run
@@ -187,7 +187,7 @@ def test_the_same_question_at_the_same_time_is_asked_once(run, opened):
 
 
 def test_a_policy_behind_an_endpoint_is_asked_as_its_entry_says(run, opened):
-    rival = dataclasses.replace(run.params.roles.user, model="rival", temperature=0.3)
+    rival = EndpointPolicy(**dataclasses.asdict(run.params.roles.user) | {"model": "rival", "temperature": 0.3})
     bench = dataclasses.replace(run.params.benchmark, endpoint_policies={"mine": rival})
     server = Server()
     ask(
@@ -402,6 +402,33 @@ def test_money_run_out_is_said_so(run, opened):
     server = Server(*[failure(429, "quota", "insufficient_quota")] * 2)
     with pytest.raises(UserError, match="no money left"):
         ask(opened(run, server), "a")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [  # as OpenAI and vLLM, llama.cpp, and a proxy say it
+        {
+            "error": {
+                "message": "The maximum context length is 8192 tokens.",
+                "code": "context_length_exceeded",
+            }
+        },
+        {
+            "error": {
+                "message": "The context length of 'simulated' is 4096 tokens.",
+                "code": 400,
+            }
+        },
+        {"error": {"message": "the request exceeds the available context size, try increasing it", "code": 400}},
+        {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}},
+    ],
+)
+def test_a_request_that_does_not_fit_into_the_context_is_an_error_that_says_so(run, opened, body):
+    server = Server((400, body))
+    with pytest.raises(AskError, match="longer than the context of model 'simulated', and nothing is cut") as error:
+        ask(opened(run, server), "a")
+    assert "take fewer turns (`benchmark.n_turns`" in str(error.value)
+    assert len(server.requests) == 1
 
 
 def test_a_request_that_is_refused_for_another_reason_is_one_reply_that_cannot_be_had(run, opened):

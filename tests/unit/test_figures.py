@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from aloe import figure_style, figures, metrics, tidy, tree_figure
+from aloe.params import load_params
 from aloe.records import DialogueTree, Persona, Turn
 
 mpl.use("Agg")
@@ -116,6 +117,8 @@ def test_every_policy_has_its_own_colour_and_marker_and_keeps_them_in_any_compan
     styles = figure_style.policy_styles([*POLICIES, "concise", "gpt"])
     assert len({colour for colour, _ in styles.values()}) == len({marker for _, marker in styles.values()}) == 7
     assert figure_style.policy_styles(["dpo"])["dpo"] == styles["dpo"]
+    evidence = figure_style.policy_styles([*load_params("evidence").benchmark.policies, "gpt"])
+    assert len(set(evidence.values())) == len({marker for _, marker in evidence.values()}) == len(evidence)
     curves = figures.al_curves(metrics.al_curve(judgements(["told", "dpo"])))
     assert {line.get_label(): line.get_color() for line in curves.get_lines()} == {
         policy: styles[policy][0] for policy in ("told", "dpo")}  # fmt: skip

@@ -7,10 +7,12 @@ import pytest
 
 from aloe.branching import is_expanded
 from aloe.dialogues import choose_personas
-from aloe.params import ROOT, Mix, load_params, presets
+from aloe.params import ROOT, EndpointPolicy, Mix, load_params, presets
 from aloe.personas import draw_personas, draw_texts
 from aloe.plan import describe, make_plan
+from aloe.prompts import prompt_file
 from aloe.room import model_size
+from aloe.strategies import STEPS
 
 
 def with_sizes(name="smoke", **changes):
@@ -88,12 +90,42 @@ def test_a_loss_without_a_reference_and_general_conversations_change_the_hours(t
 
 def test_a_policy_behind_an_endpoint_is_asked_once_per_case_and_turn():
     params = with_sizes(benchmark={"n_profiles": 2, "n_personalities": 3, "n_turns": 5, "policies": ("base", "rival")})
-    asked = {"rival": params.roles.user, "not entered": params.roles.user}
+    rival = EndpointPolicy(**dataclasses.asdict(params.roles.user))
+    asked = {"rival": rival, "not entered": rival}
     bench = dataclasses.replace(params.benchmark, endpoint_policies=asked)
     roles = {role.role: role for role in make_plan(dataclasses.replace(params, benchmark=bench)).roles}
     assert roles["rival"].calls == 2 * 3 * 5
     assert roles["alignment_judge"].calls == 3 * 2 * 30  # with both controls
     assert "not entered" not in roles
+
+
+def asked_by(strategy, n_turns=1):
+    """The plan's line of an endpoint policy with this strategy: one profile x one personality."""
+    params = with_sizes(benchmark={"n_profiles": 1, "n_personalities": 1, "n_turns": n_turns, "policies": ("rival",)})
+    rival = EndpointPolicy(**dataclasses.asdict(params.roles.user), strategy=strategy)
+    bench = dataclasses.replace(params.benchmark, endpoint_policies={"rival": rival})
+    return next(r for r in make_plan(dataclasses.replace(params, benchmark=bench)).roles if r.role == "rival")
+
+
+def test_a_strategy_is_planned_with_all_its_requests_and_what_they_write():
+    """Requests per reply: drafts, critiques and revisions make three, notes and a reply on them two, all others one."""
+    assert {name: asked_by(name, 3).calls / 3 for name in STEPS} == {
+        "plain": 1, "concise": 1, "reminder": 1, "self_critic": 3, "chain_of_thought": 1, "retrieval": 1, "hinted": 2,
+        "told": 1,
+    }  # fmt: skip
+    plain = asked_by("plain")
+    assert asked_by("chain_of_thought").completion_tokens > plain.completion_tokens
+    # A draft, a critique of 110 characters at 3.6 a token, and the reply.
+    critic = asked_by("self_critic")
+    assert critic.completion_tokens == pytest.approx(2 * plain.completion_tokens + 110 / 3.6, abs=1)
+    assert asked_by("told").prompt_tokens > plain.prompt_tokens + 100  # the persona has more than 360 characters
+
+
+def test_retrieved_messages_are_planned_from_the_second_turn_on():
+    """At turn 1 nothing is earlier; at turns 2, 3, 4 one, two, three messages of 190 characters, six in all."""
+    texts = {name: len(prompt_file(name).read_text(encoding="utf-8")) for name in ("retrieval", "plain_responder")}
+    more = asked_by("retrieval", 4).prompt_tokens - asked_by("plain", 4).prompt_tokens
+    assert more == pytest.approx((4 * (texts["retrieval"] - texts["plain_responder"]) + 6 * 190) / 3.6, abs=1)
 
 
 def test_every_judge_is_planned_for_itself():

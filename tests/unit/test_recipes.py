@@ -19,6 +19,7 @@ from aloe.recipes import CORRECTED, Recipe
 from aloe.records import DialogueTree, Message, PreferencePair, write_jsonl
 from aloe.runs import Run, open_run
 from aloe.stages import STAGES, inputs, recipe
+from aloe.strategies import STEPS
 
 # TREE of test_preferences by turn: preferred h1 p2 - h4 - p6, rejected p1 h2 - p4 - h6, continued h1 h2 p3 p4 h5 p6
 ARMS = """
@@ -140,11 +141,11 @@ def test_a_long_pair_keeps_the_end_of_its_prompt_and_a_short_one_all_of_it(token
     assert prompt(length - 1, 1) == list(words[4:])  # the message to reply to stays
 
 
-def test_every_shipped_preset_is_corrected_and_only_the_ablation_has_arms():
+def test_every_shipped_preset_is_corrected_and_only_ablation_and_evidence_have_arms():
     for name in presets():
         params = load_params(name)
         assert params.training.recipe == CORRECTED, name
-        assert bool(params.arms.reference()) == (name == "ablation"), name
+        assert bool(params.arms.reference()) == (name in ("ablation", "evidence")), name
 
 
 def test_the_ablation_has_an_arm_for_each_choice_and_is_the_sandbox_otherwise():
@@ -157,6 +158,19 @@ def test_the_ablation_has_an_arm_for_each_choice_and_is_the_sandbox_otherwise():
     assert (ablation.personas, ablation.trees, ablation.roles) == (sandbox.personas, sandbox.trees, sandbox.roles)
     assert ablation.training.sft == sandbox.training.sft
     assert open_run("ablation").journal == open_run("sandbox").journal
+
+
+def test_the_evidence_is_the_sandbox_with_more_policies_and_asks_nothing_twice():
+    evidence, sandbox = load_params("evidence"), load_params("sandbox")
+    assert (evidence.personas, evidence.trees, evidence.roles) == (sandbox.personas, sandbox.trees, sandbox.roles)
+    assert (evidence.training, evidence.sandbox, evidence.seed) == (sandbox.training, sandbox.sandbox, sandbox.seed)
+    assert set(evidence.benchmark.policies) > set(sandbox.benchmark.policies)
+    assert recipes.turned_on(evidence.arms.dpo["dpo_from_base"].recipe) == ["from_base"]
+    assert open_run("evidence").journal == open_run("sandbox").journal
+    # Every strategy takes part, but the plain instruction, which `concise` stands for.
+    asked = evidence.benchmark.endpoint_policies
+    assert {policy.strategy for policy in asked.values()} == set(STEPS) - {"plain"}
+    assert set(asked) < set(evidence.benchmark.policies)
 
 
 def test_a_recipe_is_a_name_or_switches_and_puts_its_values_into_place(preset):
