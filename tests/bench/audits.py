@@ -61,6 +61,10 @@ class Direct:
         asked = [{"role": message.role, "content": message.content} for message in messages]
         return complete(asked, self.seed * 1_000_003 + self.seed, self.knobs)
 
+    def model(self, role: str) -> str:
+        """Who answers in a role."""
+        return "simulated"
+
     def prompt(self, name: str, **fields: str) -> str:
         """A prompt of the study."""
         return render(name, **fields)
