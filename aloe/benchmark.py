@@ -187,7 +187,11 @@ def judge(
                                 None)  # fmt: skip
                 rows.append((row, functools.partial(_score, chat, transcript, turn, number, shown)))
     levels = chat.run([job for _, job in rows], "judging")
-    return [dataclasses.replace(row, **found) for (row, _), found in zip(rows, levels, strict=True)]
+    return [
+        dataclasses.replace(row, level=found["level"], level_shuffled=found.get("level_shuffled"),
+                            level_blind=found.get("level_blind"))
+        for (row, _), found in zip(rows, levels, strict=True)
+    ]  # fmt: skip
 
 
 def score(chat: "Chat", run: Run, transcripts: Sequence[Transcript]) -> pd.DataFrame:

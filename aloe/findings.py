@@ -81,7 +81,7 @@ def late_sentence(benchmark: Mapping[str, Any]) -> str:
 
 
 def dal_sentence(benchmark: Mapping[str, Any]) -> str:
-    """Whose replies suit their user better than a stranger, and whose do so more than `base`'s; or that nobody asked."""
+    """Whose replies suit their user better than a stranger, and whose more so than `base`'s; or that nobody asked."""
     said: dict[str, list[str]] = {}
     for name, policy in benchmark["policies"].items():
         if policy.get("dal") is not None:

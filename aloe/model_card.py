@@ -99,7 +99,9 @@ def _metadata(run: Run, policy: str, benchmark: Mapping[str, Any], written: Writ
             dataset_name=", ".join([cases, *simulated]), metric_type=key, metric_name=name,
             metric_value=round(found[key], 4),
         )
-        for key, name in (("al_mean", "mean alignment level, 1 to 5"), ("ir", "slope of the level per turn"))
+        for key, name in (("al_mean", "mean alignment level, 1 to 5"), ("ir", "slope of the level per turn"),
+                          ("dal", "mean level minus that of the same replies for a stranger"))
+        if found.get(key) is not None
     ]  # fmt: skip
     known = LICENCES.get(base)
     kind = "dpo" if "beta" in run.read_metrics()["training"][policy]["settings"] else "sft"

@@ -50,7 +50,7 @@ def interval_table(found: Mapping[str, Mapping[str, Any]], digits: int = 2) -> p
     {'a - b': {'words': '1.00 [0.50, 1.50]', 'level': '–'}}
     """
     rows = {
-        name: {key: _with_interval(*(estimate or (None, None, None)), digits) for key, estimate in measures.items()}
+        name: {key: NONE if e is None else _with_interval(e[0], e[1], e[2], digits) for key, e in measures.items()}
         for name, measures in found.items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

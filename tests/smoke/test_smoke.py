@@ -51,6 +51,14 @@ def test_metrics_have_the_public_keys_and_possible_values(metrics):
     assert metrics["cost"]["calls"] > 0
 
 
+def test_every_reply_was_judged_for_a_stranger_and_without_a_persona_as_well(metrics):
+    for policy in metrics["benchmark"]["policies"].values():
+        turns = [len(policy[key]) for key in ("al", "dal_by_turn", "dal_by_turn_ci", "al_shuffled", "al_blind")]
+        assert set(turns) == {metrics["benchmark"]["n_turns"]}
+        assert policy["dal_n_cases"] == policy["n_cases"]
+        assert policy["dal"] == pytest.approx(policy["al_mean"] - sum(policy["al_shuffled"]) / turns[0], abs=1e-9)
+
+
 def test_training_development_and_benchmark_share_no_profile_and_no_personality(checkout, trees):
     lines = (checkout.run / "personas" / "personas.jsonl").read_text().splitlines()
     personas = [json.loads(line) for line in lines]

@@ -1,5 +1,6 @@
 """dAL, the blind judge and the first turn: hand-derived values, and what is planted is found."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,12 +13,16 @@ from aloe import metrics
 from aloe.benchmark import judge, score_frame
 from aloe.control_figure import against_strangers
 from aloe.controls import control_curves, minus_control
+from aloe.dry import refuse_fields
+from aloe.errors import UserError
 from aloe.params import ROOT, load_params
-from aloe.prompts import conversation
+from aloe.prompts import FOLDER, conversation
 from aloe.records import Message, Persona, Transcript
+from aloe.runs import Run
 from aloe.sandbox.model import Knobs
 from aloe.sandbox.reading import read_request
 from aloe.shuffling import strangers
+from aloe.stages import STAGES, inputs
 from aloe.texts import load_texts
 
 NAMES = ["policy", "case", "profile_id", "personality_id", "turn", "judge", "level", "level_shuffled", "level_blind"]
@@ -221,3 +226,20 @@ def test_in_a_null_world_the_persona_makes_no_difference_and_otherwise_it_does()
     # 60 about 0.24; three of them are 0.72
     assert abs(np.mean(gaps[0.0])) < 0.72
     assert np.mean(gaps[1.0]) > 1
+
+
+def test_the_blind_judges_prompt_is_needed_only_where_it_asks(tmp_path):
+    for path in FOLDER.glob("*.txt"):
+        if path.stem != "blind_judge":
+            (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    benchmark_stage = next(stage for stage in STAGES if stage.name == "06_aloe_benchmark")
+    read = {}
+    for controls in (("shuffled",), ("shuffled", "blind")):
+        params = load_params("smoke")
+        bench = dataclasses.replace(params.benchmark, controls=controls)
+        params = dataclasses.replace(params, prompts=str(tmp_path), benchmark=bench)
+        read[controls] = {path.stem for path in inputs(benchmark_stage, Run("smoke", params, tmp_path / "run"))}
+    assert read["shuffled", "blind"] - read[("shuffled",)] == {"blind_judge"}
+    refuse_fields(tmp_path, unused=("blind_judge",))
+    with pytest.raises(UserError, match=r"There is no prompt .*blind_judge"):
+        refuse_fields(tmp_path)
