@@ -86,8 +86,9 @@ def test_whoever_is_asked_for_notes_has_them_from_the_messages_alone():
 
 
 def test_told_to_be_short_it_is_short_and_knows_nobody():
-    """The last message is about nothing; earlier ones are not gone back to."""
-    assert named("concise", [*EARLY, *LATE]) == set()
+    """Neither earlier messages nor the last one are gone into; the plain responder takes up the last."""
+    assert named("concise", [*EARLY, *LATE]) == named("concise", EARLY) == set()
+    assert named("plain_responder", EARLY) == {"bread"}
     short, plain = (
         sum(len(answer(prompt, EARLY, seed).split()) for seed in range(40)) for prompt in ("concise", "plain_responder")
     )
