@@ -23,7 +23,7 @@ from aloe.turn_counts import training_counts, turns_held
 
 CHARACTERS_PER_TOKEN = 3.6  # English chat has about 4 for most tokenizers: the estimate is rather high than low
 # Lengths in characters, from the tokens of the sandbox's dialogues; a reply is held to three sentences.
-USER_MESSAGE, HINTED, PLAIN, VERDICT = 190, 169, 154, 14
+USER_MESSAGE, HINTED, PLAIN, BRIEF, VERDICT = 190, 169, 154, 108, 14
 REPLY = (HINTED + PLAIN) / 2  # of one that a dialogue goes on with, and of a policy
 # The inducer's notes grow turn by turn, until they hold this share of the persona: users do not tell everything.
 NOTES, NOTES_PER_TURN, NOTED = 50, 36, 0.55
@@ -167,7 +167,7 @@ def _replies(strategy: Strategy, facts: float, params: Params) -> list[tuple[int
         notes = min(NOTES + NOTES_PER_TURN * (turn + 1), NOTED * facts)
         given: dict[Part, float] = {"draft": PLAIN, "critique": CRITIQUE, "notes": notes, "persona": facts,
                                     "earlier": min(turn, RETRIEVED) * USER_MESSAGE}  # fmt: skip
-        written = {"reply": PLAIN, "critique": CRITIQUE, "notes": notes, "thought": notes + PLAIN}
+        written = {"reply": PLAIN, "brief": BRIEF, "critique": CRITIQUE, "notes": notes, "thought": notes + PLAIN}
         for step in STEPS[strategy]:
             seen = (_shown(turn) + TAGS if step.inside else _history(turn)) + USER_MESSAGE
             put_in = sum(given[part] for part in step.given)

@@ -21,13 +21,13 @@ class Step(NamedTuple):
 
     prompt: str
     given: tuple[Part, ...] = ()
-    writes: Literal["reply", "critique", "notes", "thought"] = "reply"
+    writes: Literal["reply", "brief", "critique", "notes", "thought"] = "reply"
     inside: bool = False
 
 
 STEPS: dict[Strategy, tuple[Step, ...]] = {
     "plain": (Step("plain_responder"),),
-    "concise": (Step("concise"),),
+    "concise": (Step("concise", writes="brief"),),
     "reminder": (Step("reminder"),),
     "self_critic": (
         Step("plain_responder"),

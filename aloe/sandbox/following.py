@@ -9,7 +9,8 @@ stands written in front of it, and of little else:
 - given earlier messages in its prompt, it goes by these and the last one;
 - given a critique, it goes by what that names: `POINTS` things at most, drawn from those that the draft leaves out;
 - given the persona, it knows all of it;
-- told only to keep it short, it knows nothing, and is short.
+- told only to keep it short, it is short and goes into no particulars, not even those of the last message. So this is a
+  reply of which it is known that it knows nobody: what a judge finds in it of a persona is not there.
 
 Each thing that could be inferred is missed at the rate of missed inferences, once per request that reads messages.
 """

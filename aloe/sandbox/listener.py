@@ -3,7 +3,8 @@
 In: the user's messages, the rate of missed inferences, a random generator. Out: facts and names of known traits, or
 both as text. No persona is read here. Planted is this much: whatever the messages state or show is noted but for that
 rate, each item by itself; a fact is what `user.clauses_of` takes for one, so passing news may be noted as well; of
-character, what the sayings of a known trait show. Text that was written here reads back as what it was written from.
+character, what the sayings of a known trait show. `clauses_of` is conservative, so a good part of what is told goes
+unheard whatever the rate. Text that was written here reads back as what it was written from.
 """
 
 import random

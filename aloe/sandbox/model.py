@@ -91,11 +91,9 @@ def _reply_plain(request: Request, seed: int, knobs: Knobs, rng: random.Random) 
     return _reply(request, (), {}, rng)
 
 
-def _reply(
-    request: Request, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random, manner: Manner | None = None
-) -> str:
+def _reply(request: Request, facts: Sequence[Fact], desires: dict[str, float], rng: random.Random) -> str:
     said = " ".join(text for role, text in request.conversation if role == "assistant")
-    return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said, manner or choose_manner)
+    return reply_to(request.mine[-1] if request.mine else "", facts, desires, rng, said)
 
 
 def _listen(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
@@ -116,7 +114,8 @@ def _follow(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> st
 
 
 def _reply_briefly(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
-    return _reply(request, (), {}, rng, lambda desires, draws: choose_manner(desires, draws) | {"length": -1})
+    said = " ".join(text for role, text in request.conversation if role == "assistant")
+    return reply_to("", (), {}, rng, said, lambda desires, draws: choose_manner(desires, draws) | {"length": -1})
 
 
 def reply_to(

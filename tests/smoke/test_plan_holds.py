@@ -13,6 +13,7 @@ from aloe.params import ROOT, load_params
 from aloe.personas import draw_personas, draw_texts, expand
 from aloe.plan import make_plan
 from aloe.runs import open_run
+from aloe.strategies import STEPS
 from aloe.texts import load_texts
 
 pytestmark = pytest.mark.smoke
@@ -37,6 +38,16 @@ benchmark:
   n_turns: 8
   policies: [base, rival]
   endpoint_policies: {rival: {endpoint: simulated, model: simulated, temperature: 0.8, max_tokens: 256}}
+"""
+ROLE = "endpoint: simulated, model: simulated, temperature: 0.8, max_tokens: 256"
+PROMPTED = f"""
+extends: smoke
+benchmark:
+  n_profiles: 2
+  n_personalities: 2
+  n_turns: 5
+  policies: [{", ".join(name for name in STEPS if name != "told")}]
+  endpoint_policies: {{{", ".join(f"{name}: {{{ROLE}, strategy: {name}}}" for name in STEPS if name != "told")}}}
 """
 
 
@@ -77,7 +88,7 @@ def test_the_plan_of_smoke_is_within_a_fifth_of_what_the_run_used(checkout):
     assert {key: plan[key] / used[key] for key in COUNTS} == pytest.approx(dict.fromkeys(COUNTS, 1.0), rel=0.2)
 
 
-@pytest.mark.parametrize("preset", [WIDE, LONG], ids=["wide", "long"])
+@pytest.mark.parametrize("preset", [WIDE, LONG, PROMPTED], ids=["wide", "long", "prompted"])
 def test_the_plan_of_another_preset_is_within_a_fifth_of_what_is_asked(tmp_path, preset):
     (tmp_path / "mine.yaml").write_text(preset)
     run = open_run(str(tmp_path / "mine.yaml"), outputs=tmp_path / "outputs")

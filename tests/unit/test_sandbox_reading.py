@@ -28,7 +28,6 @@ PROMPTS = {
     "chain_of_thought": ("thinker", {}),
     "retrieval": ("retriever", {"earlier": "I keep bees."}),
     "listener": ("listener", TOLD),
-    "probe": ("listener", TOLD),
     "self_critic": ("critic", {**TOLD, "draft": "Nice."}),
     "self_critic_revision": ("reviser", {"draft": "Nice.", "critique": "They keep bees."}),
     "told_responder": ("told", PERSON),
