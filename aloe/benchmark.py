@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aloe.asking import ask_parsed, instruct
+from aloe.cases import benchmark_texts, join_all, successors
 from aloe.chat import AskError
 from aloe.errors import UserError
 from aloe.params import ROOT, Endpoint, Role
-from aloe.personas import join
 from aloe.policies import ChatPolicy, Entrant, Policy, told_system
 from aloe.prompts import conversation, render
 from aloe.provenance import fingerprint, simulated_model
-from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl, write_bytes, write_jsonl
+from aloe.records import Judgement, Message, Persona, PersonaShift, Transcript, read_jsonl, write_bytes, write_jsonl
 from aloe.runs import Run
-from aloe.texts import Text, load_texts
 
 if TYPE_CHECKING:
     from aloe.chat import Chat
@@ -39,28 +38,13 @@ SCORE_FORM = 'one line, "Score: N" with N from 1 to 5'
 Dialogue = list[Message]
 
 
-def cases(profiles: Sequence[Text], personalities: Sequence[Text]) -> list[Persona]:
-    """Every profile with every personality: "bench-p01" and "bench-t2" make "bench-p01-t2".
-
-    Raises:
-        UserError: an id does not begin with "bench-", so that the text could be taken for a training one.
-    """
-    for text in (*profiles, *personalities):
-        if not text.id.startswith("bench-"):
-            raise UserError(f"The benchmark text {text.id!r} needs an id that begins with 'bench-'.")
-    return [join(profile, personality) for profile in profiles for personality in personalities]
-
-
 def load_cases(run: Run) -> list[Persona]:
     """The run's cases: its first `n_profiles` benchmark profiles with its first `n_personalities` personalities.
 
     Raises:
-        UserError: a benchmark file is damaged or holds too few texts.
+        UserError: a benchmark file is damaged or holds too few texts, or a text was also trained on.
     """
-    files, sizes = run.params.personas, run.params.benchmark
-    profiles = load_texts(ROOT / files.benchmark_profiles, sizes.n_profiles)
-    personalities = load_texts(ROOT / files.benchmark_personalities, sizes.n_personalities)
-    return cases(profiles[: sizes.n_profiles], personalities[: sizes.n_personalities])
+    return join_all(*benchmark_texts(run))
 
 
 def entrants(run: Run, load: Callable[[Path], Policy]) -> list[Entrant]:
@@ -102,7 +86,9 @@ def run_benchmark(chat: "Chat", run: Run, policies: Sequence[Entrant]) -> list[T
         part = _part(run, entrant, personas)
         if not part.is_file():
             policy: Policy = ChatPolicy(chat, entrant.name) if entrant.asked else entrant.open()
-            held = converse(chat, entrant, policy, personas, run.params.benchmark.n_turns)
+            sizes = run.params.benchmark
+            turn = sizes.shift.turn if sizes.shift else None
+            held = converse(chat, entrant, policy, personas, sizes.n_turns, sizes.opening, turn)
             del policy  # two policies of 8B do not fit on one GPU
             write_jsonl(part, held)
             for other in part.parent.glob("*.jsonl"):
@@ -114,9 +100,14 @@ def run_benchmark(chat: "Chat", run: Run, policies: Sequence[Entrant]) -> list[T
 
 
 def converse(
-    chat: "Chat", entrant: Entrant, policy: Policy, personas: Sequence[Persona], n_turns: int
-) -> list[Transcript]:
+    chat: "Chat", entrant: Entrant, policy: Policy, personas: Sequence[Persona], n_turns: int,
+    opening: str | None = None, shift: int | None = None,
+) -> list[Transcript]:  # fmt: skip
     """Hold one dialogue per persona, all of them turn by turn: the users speak side by side, then one batch replies.
+
+    Args:
+        opening: what every user says first; None: their own words.
+        shift: the turn from which on every user is their successor (`cases.successors`); the entrant is not told.
 
     Returns:
         One transcript per persona, in order, each of 2 * n_turns messages. A reply may be empty, as the policy left it.
@@ -126,16 +117,20 @@ def converse(
     """
     systems = [[] if entrant.system is None else [Message("system", entrant.system(p))] for p in personas]
     histories: list[Dialogue] = [[] for _ in personas]
+    shifts = [PersonaShift(shift, p) for p in successors(personas)] if shift else [None] * len(personas)
     for turn in range(1, n_turns + 1):
-        jobs = [functools.partial(_speak, chat, p, list(h)) for p, h in zip(personas, histories, strict=True)]
-        for history, said in zip(histories, chat.run(jobs, f"{entrant.name}: turn {turn} of {n_turns}"), strict=True):
+        users = [s.persona if s and turn >= s.turn else p for p, s in zip(personas, shifts, strict=True)]
+        jobs = [functools.partial(_speak, chat, p, list(h)) for p, h in zip(users, histories, strict=True)]
+        step = f"{entrant.name}: turn {turn} of {n_turns}"
+        spoken = [opening] * len(users) if opening and turn == 1 else chat.run(jobs, step)
+        for history, said in zip(histories, spoken, strict=True):
             history.append(Message("user", said))
         replies = policy.reply([[*s, *history] for s, history in zip(systems, histories, strict=True)])
         for history, reply in zip(histories, replies, strict=True):
             history.append(Message("assistant", reply.strip()))
     return [
-        Transcript(f"{entrant.name}-{persona.id}", entrant.name, persona, tuple(history))
-        for persona, history in zip(personas, histories, strict=True)
+        Transcript(f"{entrant.name}-{persona.id}", entrant.name, persona, tuple(history), change)
+        for persona, history, change in zip(personas, histories, shifts, strict=True)
     ]
 
 
@@ -146,7 +141,7 @@ def judge_names(judges: Sequence[Role]) -> list[str]:
 
 
 def judge(chat: "Chat", transcripts: Sequence[Transcript], judges: Sequence[Role]) -> list[Judgement]:
-    """Ask every judge about every reply, each reply with the conversation up to it.
+    """Ask every judge about every reply, each reply with the conversation up to it, for the persona of that turn.
 
     The judges see neither the policy's name nor what follows. `level` is None where a judge's answer did not parse,
     also after one repair, or where none could be had (logged as a warning; such a one is asked for again next time).
@@ -204,7 +199,7 @@ async def _speak(chat: "Chat", persona: Persona, history: Dialogue) -> str:
 
 
 async def _score(chat: "Chat", transcript: Transcript, turn: int, number: int) -> int | None:
-    persona, reply = transcript.persona, transcript.messages[2 * turn - 1]
+    persona, reply = transcript.persona_at(turn), transcript.messages[2 * turn - 1]
     shown = conversation(transcript.messages[: 2 * turn - 1])
     prompt = chat.prompt("alignment_judge", profile=persona.profile, personality=persona.personality,
                          conversation=shown, reply=reply.content)  # fmt: skip
@@ -228,6 +223,8 @@ def _part(run: Run, entrant: Entrant, personas: Sequence[Persona]) -> Path:
         _behind(run.params.endpoints[roles.user.endpoint]), dataclasses.asdict(run.params.sandbox),
         entrant.fingerprint, [entrant.system(p) if entrant.system else None for p in personas],
         sizes.n_turns, sizes.max_new_tokens, sizes.temperature, sizes.batch_size, run.params.seed,
+        *([{"shift": sizes.shift.turn}] if sizes.shift else []),
+        *([{"opening": sizes.opening}] if sizes.opening else []),
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return run.transcripts.parent / "done" / entrant.name / f"{key}.jsonl"
