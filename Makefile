@@ -72,11 +72,12 @@ compare: $(READY)  ## two finished runs side by side: make compare A=outputs/x B
 journal: $(READY)  ## what was asked of models in PRESET, and what was paid (MERGE=other.sqlite, EXPORT=replies.jsonl)
 	@$(ALOE) journal --preset $(PRESET) $(SEED_FLAG) $(if $(MERGE),--merge "$(MERGE)") $(if $(EXPORT),--export "$(EXPORT)")
 
-bench: $(READY)  ## asking beside the bare client, memory of many dialogues, 20 kills, persona filter: ratios, in outputs/bench/
+bench: $(READY)  ## asking beside the bare client, memory of many dialogues, 20 kills, persona filter, benchmark: ratios, in outputs/bench/
 	@$(BIN)/python tests/bench/asking.py
 	@$(BIN)/python tests/bench/memory.py
 	@$(BIN)/python tests/bench/kills.py
 	@$(BIN)/python tests/bench/personas.py
+	@$(BIN)/python tests/bench/benchmark.py
 
 bench-training: $(READY)  ## SFT beside prefixes, DPO beside a second model: tokens, time, memory, in outputs/bench/ (QUICK=1)
 	@$(BIN)/python tests/bench/training.py $(if $(QUICK),--quick)

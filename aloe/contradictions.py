@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from aloe.recipes import Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LEAST_TURN = 80
+"""Tokens of a user's message and its reply together: fewer than the sandbox's plainest policy takes on average (a
+preset is refused for its length only where its dialogues can hardly fit; a longer one is refused when it is held)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -27,7 +30,7 @@ def contradiction(params: "Params") -> str | None:
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
-              _policy_problem)  # fmt: skip
+              _policy_problem, _setting_problem, _source_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -234,6 +237,36 @@ def _policy_problem(params: "Params") -> str | None:
     if len(set(params.benchmark.policies)) < len(params.benchmark.policies):
         return "`benchmark.policies` names a policy twice."
     return None
+
+
+def _setting_problem(params: "Params") -> str | None:
+    """What cannot be in a further setting of the benchmark."""
+    bench = params.benchmark
+    if bench.shift and bench.shift.turn >= bench.n_turns:
+        return (
+            f"`benchmark.shift.turn` is {bench.shift.turn} of {bench.n_turns} turns, but a slope after the change "
+            f"needs two turns or more; take a turn from 2 to {bench.n_turns - 1}, or more turns."
+        )
+    if bench.opening is not None and not bench.opening.strip():
+        return "`benchmark.opening` is empty; give the users' first message, or null for their own words."
+    if bench.slots and bench.from_released:
+        return "`benchmark.slots` and `benchmark.from_released` both name the profiles; give one of the two."
+    local = [name for name in bench.policies if name not in (bench.endpoint_policies or {})]
+    context, base = context_of(params.training.base_model), params.training.base_model
+    least = bench.n_turns * LEAST_TURN + bench.max_new_tokens
+    if local and context is not None and least > context:
+        return (
+            f"`benchmark.n_turns` is {bench.n_turns}: such dialogues have some {least:,} tokens or more, but the model "
+            f"of policy {local[0]!r}, {base}, has a context of {context:,}; take fewer turns, a model with a longer "
+            f"context, or policies behind an endpoint (`benchmark.endpoint_policies`)."
+        )
+    return None
+
+
+def _source_problem(params: "Params") -> str | None:
+    if params.models_from is None or (_NAME.fullmatch(params.models_from) and params.models_from != params.name):
+        return None
+    return "`models_from` should be the name of another run, such as sandbox, whose models are taken; null for none."
 
 
 def _key(name: str) -> str:

@@ -76,11 +76,13 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
         "simulated": True,
         "seed": real.seed,
         "journal": None,
+        "models_from": None,
         "budget_usd": None,
         "budget_calls": None,
         "prompts": "aloe/prompts",  # the simulated model knows a role by these
         "endpoints": dict.fromkeys(real.endpoints, simulated),
         **SIZES,
+        "benchmark": {**SIZES["benchmark"], **_small_settings(real)},
         "personas": {**SIZES["personas"], "from_released": None},
         "trees": {**SIZES["trees"], "from_released": None, "expand_depth": min(real.trees.expand_depth, _TURNS)},
         "training": {
@@ -118,8 +120,10 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
         refuse_fields(ROOT / params.prompts, () if "blind" in (params.benchmark.controls or ()) else ("blind_judge",))
         found.append(f"prompts in {params.prompts}: their fields are right; the simulated model was asked with the "
                      f"project's own")  # fmt: skip
-    if params.personas.from_released or params.trees.from_released:
+    if params.personas.from_released or params.trees.from_released or params.benchmark.from_released:
         found.append("your copy of the release: it was not read; the dialogues were simulated")
+    if params.models_from:
+        found.append(f"the models of {params.models_from}: they were not taken; toys were trained")
     if training.report_to == "wandb":
         if importlib.util.find_spec("wandb") is None:
             raise UserError("`training.report_to` is wandb, which is not installed; install it or set it to none.")
@@ -134,6 +138,12 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
     elif training.backend != "transformers" and choose_backend(training.backend) != "unsloth":
         found.append("Unsloth: it is not installed")
     return found
+
+
+def _small_settings(real: Params) -> dict[str, Any]:
+    """A change of the user needs a turn before it and two after; the released benchmark is the user's own copy."""
+    shift = {"n_turns": 3, "shift": {"turn": 2}} if real.benchmark.shift else {}
+    return {"from_released": None, **shift}
 
 
 def _small_sft(sft: Sft) -> dict[str, Any]:

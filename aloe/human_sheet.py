@@ -103,7 +103,8 @@ def make_sheet(transcripts: Sequence[Transcript], policies: tuple[str, str], n_i
     items, key = [], []
     for number, (case, turn), swap in zip(_ids(n_items, rng), drawn, swapped, strict=True):
         a, b = (other[case], one[case]) if swap else (one[case], other[case])
-        persona = _clean(f"{a.persona.profile}\n{a.persona.personality}")
+        who = a.persona_at(turn)
+        persona = _clean(f"{who.profile}\n{who.personality}")
         items.append(Item(number, persona, *_side(a, turn), *_side(b, turn)))
         key.append(KeyLine(number, a.policy, b.policy, case, a.persona.profile_id, turn))
     return Draw(items, key)

@@ -52,8 +52,10 @@ __all__ = [
 class Params:
     """One run. `name` is the file's name; `simulated` whether replies come from the sandbox; `prompts` is a folder.
 
-    `journal` names the run whose journal is used (None: its own), so that runs that ask the same pay once. The run
-    stops before it costs more than `budget_usd` or makes more than `budget_calls` calls, those of its journal counted.
+    `journal` names the run whose journal is used (None: its own), so that runs that ask the same pay once.
+    `models_from` names a finished run whose personas, dialogues and models are taken instead of made (`taking`).
+    The run stops before it costs more than `budget_usd` or makes more than `budget_calls` calls, those of its journal
+    counted.
     `allow_self_judging` lets a model judge replies of its own family.
     """
 
@@ -71,6 +73,7 @@ class Params:
     benchmark: Benchmark
     arms: Arms = NO_ARMS
     journal: str | None = None
+    models_from: str | None = None
     budget_usd: Positive | None = None
     budget_calls: Count | None = None
     allow_self_judging: bool = False

@@ -25,6 +25,7 @@ from aloe.records import write_text
 from aloe.rendering import Stopped, build_report, report_is_current
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
+from aloe.taking import take
 
 # What a stage leaves is found by looking; these are not results of a stage.
 _NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "dataset", "manifest.json", "metrics.json")
@@ -50,13 +51,15 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
 
     Raises:
         NotEnough: a stage could do nothing with what the models replied; there is a report of what there is.
-        UserError: a file that the preset names is wrong, its base model is not to be had, an output is damaged, or a
-            stage found something else that the user can mend.
+        UserError: a file that the preset names is wrong, its base model is not to be had, the run that it takes models
+            from is not up to date, an output is damaged, or a stage found something else that the user can mend.
         NotebookFailed: a notebook stopped with another error.
     """
     check_files(run.params)
     run.root.mkdir(parents=True, exist_ok=True)
     with run.run_lock():
+        if run.params.models_from:
+            take(run, lambda stage, source: why_to_run(stage, source, _Hashes()), refuse_damage)
         refuse_damage(run)
         restore_metrics(run)
         if any(why_to_run(stage, run, _Hashes()) for stage in STAGES[:3]):  # those before the first training

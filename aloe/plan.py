@@ -105,6 +105,8 @@ def describe(params: Params) -> str:
     if params.personas.from_released or params.trees.from_released:
         read = "dialogues" if params.trees.from_released else "persona pool"
         facts.append(f"start         a copy of the released {read}, which nobody has to write")
+    if params.models_from:
+        facts.append(f"start         the personas, dialogues and models of {params.models_from}: nothing is trained")
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
@@ -120,14 +122,15 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     cases = bench.n_profiles * bench.n_personalities
     talks = len(bench.policies) * cases
     reply = min(REPLY, bench.max_new_tokens * CHARACTERS_PER_TOKEN)
-    writing = 0 if personas.from_released or trees.from_released else writer_calls(personas)
+    nobody_writes = personas.from_released or trees.from_released or params.models_from
+    writing = 0 if nobody_writes else writer_calls(personas)
+    opened = 0 if bench.opening else cases  # every policy's dialogue with a case begins alike, which is asked for once
     plans = [
         _role("persona_writer", params.roles.persona_writer, params, [
             (writing, _prompt(params, "persona_profiles") + personas.shots * facts / 2, personas.batch * facts / 2)]),
         _role("user", params.roles.user, params, [
             *((asked_per_turn[turn], _prompt(params, "user") + facts + _shown(turn), USER_MESSAGE) for turn in turns),
-            # Every policy's dialogue with a case begins with the same message, which is asked for once.
-            *((talks if turn else cases, _prompt(params, "user") + facts + _shown(turn, reply), USER_MESSAGE)
+            *((talks if turn else opened, _prompt(params, "user") + facts + _shown(turn, reply), USER_MESSAGE)
               for turn in range(bench.n_turns))]),
         _role("inducer", params.roles.inducer, params, [
             (held, _prompt(params, "inducer") + facts + seen, known)
@@ -205,7 +208,7 @@ def _training_hours(params: Params, size: float) -> float:
     dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
     counted = training_counts(params)
     tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
-    compared = [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
+    compared = [] if params.models_from else [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
     again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
     read = sum(counted.sequences * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
     turns = counted.turns * (1 - TIE_SHARE)
@@ -225,19 +228,21 @@ def _epochs(sft: Sft) -> float:
 
 
 def _gpu_gb(params: Params, size: float) -> float:
-    """What a training needs on its own, and a fifth for activations."""
+    """What a training needs on its own, and a fifth for activations; of models that are taken, their weights."""
     if size < GPU_FROM:
         return 0.0
-    return 1.2 * training_bytes(params.training, size, 4 if params.training.dtype == "float32" else 2) / 1e9
+    weight = 4 if params.training.dtype == "float32" else 2
+    needed = size * weight if params.models_from else training_bytes(params.training, size, weight)
+    return 1.2 * needed / 1e9
 
 
 def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
-    """The base model, three trained ones and the arms, all whole: adapters are merged, and kept beside them. And text
-    twice: in the journal and in the outputs.
+    """The base model, three trained ones and the arms, all whole: adapters are merged, and kept beside them. Taken
+    models are linked. And text twice: in the journal and in the outputs.
     """
     weight = 4 if params.training.dtype == "float32" else 2
     trained = 3 + len(params.arms.reference())
-    models = 1.0 + trained * (1.0 if params.training.method == "full" else 1.02)
+    models = 0.0 if params.models_from else 1.0 + trained * (1.0 if params.training.method == "full" else 1.02)
     text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
     return (models * size * weight + text) / 1e9
 

@@ -3,6 +3,7 @@
 In: `Params`. Out: nothing; what is wrong with a file is said as it would be by the stage that reads it, hours later.
 """
 
+from aloe.cases import named_texts
 from aloe.mixes import draw_mix
 from aloe.params import ROOT, Params
 from aloe.texts import load_texts
@@ -18,6 +19,7 @@ def check_files(params: Params) -> None:
             asks for.
     """
     files, sizes = params.personas, params.benchmark
+    named_texts(params)
     seeds = max(LEAST_SEEDS, files.shots)
     for path, minimum in (
         (files.seed_profiles, seeds),

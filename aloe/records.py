@@ -21,6 +21,9 @@ Reply = Literal["preferred", "rejected"]
 Source = Literal["hinted", "plain"]
 Reason = Literal["random", "preferred", "rejected", "explored", "coin", "both"]
 T = TypeVar("T")
+_LEFT_OUT = {"left out": True}
+"""Metadata of a field that JSON holds only where it is not None: files that were written before there was one stay
+valid, and are still written byte by byte as they were."""
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full; make room and run again",
     errno.EDQUOT: "the disk quota is used up; make room and run again",
@@ -137,13 +140,29 @@ class PreferencePair:
 
 
 @dataclasses.dataclass(frozen=True)
+class PersonaShift:
+    """From `turn` on (the first is 1) the user of a transcript is `persona`."""
+
+    turn: int
+    persona: Persona
+
+
+@dataclasses.dataclass(frozen=True)
 class Transcript:
-    """A policy's conversation with one benchmark persona: user and assistant messages in turn."""
+    """A policy's conversation with one benchmark persona: user and assistant messages in turn.
+
+    `shift`: the user becomes another persona in the middle. A line of JSON without one has no such field.
+    """
 
     id: str
     policy: str
     persona: Persona
     messages: tuple[Message, ...]
+    shift: PersonaShift | None = dataclasses.field(default=None, metadata=_LEFT_OUT)
+
+    def persona_at(self, turn: int) -> Persona:
+        """Whom the user plays at a turn, counted from 1."""
+        return self.persona if self.shift is None or turn < self.shift.turn else self.shift.persona
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +186,9 @@ class Judgement:
 
 def to_json(record: Any) -> str:
     """One record as one line of JSON, keys in field order, text as it is (no ASCII escapes)."""
-    return json.dumps(dataclasses.asdict(record), ensure_ascii=False)
+    absent = {f.name for f in dataclasses.fields(record) if _may_be_left_out(f) and getattr(record, f.name) is None}
+    data = {key: value for key, value in dataclasses.asdict(record).items() if key not in absent}
+    return json.dumps(data, ensure_ascii=False)
 
 
 def from_dict(kind: type[T], data: Any, where: str) -> T:
@@ -276,8 +297,13 @@ def _convert_record(kind: type, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise UserError(f"{where}: expected one {kind.__name__} object, got {type(data).__name__}.")
     hints = typing.get_type_hints(kind)
+    data = {f.name: None for f in dataclasses.fields(kind) if _may_be_left_out(f)} | data
     unknown, missing = sorted(set(data) - set(hints)), [name for name in hints if name not in data]
     if unknown or missing:
         what = f"unknown field {unknown[0]!r}" if unknown else f"field {missing[0]!r} is missing"
         raise UserError(f"{where}: {what} in {kind.__name__}.")
     return kind(**{name: _convert(hint, data[name], f"{where}, field {name!r}") for name, hint in hints.items()})
+
+
+def _may_be_left_out(field: "dataclasses.Field[Any]") -> bool:
+    return "left out" in field.metadata

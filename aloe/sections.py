@@ -276,11 +276,21 @@ NO_ARMS = Arms()
 
 
 @dataclasses.dataclass(frozen=True)
+class Shift:
+    """From `turn` on (the first is 1) the user of every benchmark dialogue is somebody else: `cases.successors`."""
+
+    turn: Annotated[int, Range(2)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Benchmark:
     """Held-out cases (profiles x personalities), turns, policies, and the share covered by intervals.
 
     A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
     `controls`: judges score every reply once more, against a stranger's persona (`shuffled`), without any (`blind`).
+    `opening`: the first message of every user, instead of one of their own. `slots`: a file of profiles as labelled
+    slots that take the place of `personas.benchmark_profiles`. `from_released`: texts of the published release (a
+    user's copy) that take the place of both benchmark files. Paths are relative to the repository.
     """
 
     n_profiles: Annotated[int, Range(2)]
@@ -294,3 +304,7 @@ class Benchmark:
     n_null: Count
     endpoint_policies: dict[str, EndpointPolicy] | None = None
     controls: tuple[Literal["shuffled", "blind"], ...] | None = None
+    shift: Shift | None = None
+    opening: str | None = None
+    slots: str | None = None
+    from_released: ReleasedPool | None = None

@@ -62,6 +62,8 @@ def transcript(held: Transcript, judgements: pd.DataFrame) -> Html:
             score = _score(own[own["turn"] == turn])
             chat += _side("right", _bubble(message.content, BLUE, label=held.policy, note=score))
         else:
+            if held.shift and turn + 1 == held.shift.turn:
+                chat += f"<p>From here on the user is somebody else:</p>{persona(held.shift.persona)}"
             chat += _side("left", _bubble(message.content, GREY, label=message.role))
     return _frame(persona(held.persona) + chat)
 

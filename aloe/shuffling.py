@@ -6,7 +6,7 @@ run, so that runs can be compared. This module does not know what is judged, or 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aloe.personas import join
 from aloe.records import Persona
@@ -44,3 +44,24 @@ def strangers(personas: Sequence[Persona]) -> dict[str, Persona]:
         personality = second[(second.index(persona.personality_id) + step) % len(second)]
         found[persona.id] = join(Text(profile, profiles[profile]), Text(personality, personalities[personality]))
     return found
+
+
+def stranger_to(others: Mapping[str, Persona], *people: Persona) -> Persona | None:
+    """The stranger of the first of some people who has neither the profile nor the personality of any of them.
+
+    Where the stranger has, theirs is taken instead, and so on round the circle.
+
+    Args:
+        others: of `strangers`.
+        people: one persona, or whom a user was and whom they have become.
+
+    Returns: None where there is nobody.
+    """
+    profiles, personalities = ({getattr(p, key) for p in people} for key in ("profile_id", "personality_id"))
+    candidate, seen = others.get(people[0].id), set[str]()
+    while candidate is not None and candidate.id not in seen:
+        if candidate.profile_id not in profiles and candidate.personality_id not in personalities:
+            return candidate
+        seen.add(candidate.id)
+        candidate = others.get(candidate.id)
+    return None

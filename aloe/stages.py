@@ -65,6 +65,8 @@ class Stage:
 
 _SEEDS = ("params:personas.seed_profiles", "params:personas.seed_personalities")
 _BENCHMARK = ("params:personas.benchmark_profiles", "params:personas.benchmark_personalities")
+_SETTINGS = ("params:benchmark.slots", "params:benchmark.from_released.profiles",
+             "params:benchmark.from_released.personalities")  # fmt: skip
 _RELEASED = ("params:personas.from_released.profiles", "params:personas.from_released.personalities",
              "params:trees.from_released")  # fmt: skip
 _POLICY = tuple(f"training.{key}" for key in (
@@ -116,8 +118,8 @@ STAGES = (
     Stage(
         "06_aloe_benchmark",
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
-        (*_BENCHMARK, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo", "arms:sft",
-         "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
+        (*_BENCHMARK, *_SETTINGS, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
+         "arms:sft", "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
          "prompt:blind_judge", "prompts:strategies"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
@@ -125,7 +127,7 @@ STAGES = (
     Stage(
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark", "arms"),
-        (*_BENCHMARK, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),

@@ -23,9 +23,9 @@ class TrainingCounts(NamedTuple):
 
 
 def turns_held(params: Params) -> list[int]:
-    """How many turns all dialogues together will hold as their first, second, ...: none where they are read."""
+    """How many turns all dialogues together will hold as their first, second, ...: 0 where they are read or taken."""
     trees = params.trees
-    if trees.from_released:
+    if trees.from_released or params.models_from:
         return [0] * trees.n_turns
     expanded = _expanded(params, "train") + _expanded(params, "dev")
     plain = trees.n_trees + trees.n_dev_trees - expanded
@@ -33,7 +33,9 @@ def turns_held(params: Params) -> list[int]:
 
 
 def training_counts(params: Params) -> TrainingCounts:
-    """What there will be to train on; at most, where dialogues are read."""
+    """What there will be to train on; at most, where dialogues are read; nothing where models are taken."""
+    if params.models_from:
+        return TrainingCounts(0, 0)
     trees, expanded = params.trees, _expanded(params, "train")
     plain, whole = trees.n_trees - expanded, widths(trees.n_turns, trees.expand_depth)
     return TrainingCounts(plain * trees.n_turns + expanded * sum(whole), plain + expanded * whole[-1])

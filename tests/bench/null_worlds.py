@@ -23,11 +23,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from aloe.baselines import asked_policy
-from aloe.benchmark import cases, converse, judge, score_frame
+from aloe.benchmark import cases, converse
 from aloe.controls import minus_control
 from aloe.dialogues import grow_trees
 from aloe.embedding import EMBEDDERS
 from aloe.intervals import holm, slope_weights
+from aloe.judging import judge, score_frame
 from aloe.label_audit import verdict_table
 from aloe.params import ROOT, Trees, load_params
 from aloe.policies import Entrant

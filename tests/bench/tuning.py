@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from aloe import benchmark, training
+from aloe import benchmark, judging, training
 from aloe.chat import open_chat
 from aloe.generation import open_policy
 from aloe.metrics import summarise
@@ -70,7 +70,7 @@ def trial(run: Run, stage: str, settings: list[str], n_cases: int, folder: Path)
     entrant = Entrant("trial", "", functools.partial(open_policy, model, params.benchmark, params.seed))
     with open_chat(copy) as chat:
         held = benchmark.converse(chat, entrant, entrant.open(), personas, params.benchmark.n_turns)
-        scores = benchmark.score_frame(benchmark.judge(chat, held, params.roles.alignment_judge))
+        scores = judging.score_frame(judging.judge(chat, held, params.roles.alignment_judge))
     found = summarise(scores, params.benchmark.confidence, 100, params.seed)
     numbers = []
     for name in ("al_mean", "slope_4_10"):

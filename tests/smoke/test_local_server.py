@@ -14,9 +14,10 @@ import urllib.request
 import pytest
 from conftest import copied
 
-from aloe.benchmark import entrants, run_benchmark, score
+from aloe.benchmark import entrants, run_benchmark
 from aloe.chat import open_chat
 from aloe.generation import open_policy
+from aloe.judging import score
 from aloe.params import ROOT
 from aloe.prompts import render
 from aloe.records import Message

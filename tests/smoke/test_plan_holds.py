@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from aloe import benchmark
+from aloe import benchmark, judging
 from aloe.chat import open_chat
 from aloe.dialogues import choose_personas, grow_trees
 from aloe.generation import open_policy
@@ -78,7 +78,7 @@ def all_asked(run):
         chosen += choose_personas(everybody, run.params.trees.n_dev_trees, "dev", seed)
         grow_trees(chat, chosen, run.params.trees, seed)
         policies = benchmark.entrants(run, lambda folder: open_policy(folder, run.params.benchmark, seed))
-        benchmark.score(chat, run, benchmark.run_benchmark(chat, run, policies))
+        judging.score(chat, run, benchmark.run_benchmark(chat, run, policies))
         return dataclasses.asdict(chat.usage)
 
 

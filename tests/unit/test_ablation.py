@@ -5,7 +5,7 @@ from test_rendering import execute_all, run  # noqa: F401
 
 from aloe import rendering
 from aloe.ablation import arm_frame, compare_arms, markdown_page
-from aloe.benchmark import score_frame
+from aloe.judging import score_frame
 from aloe.records import Judgement
 
 LEVELS = {"dpo": {"p1": (2, 4), "p2": (2, 2)}, "arm": {"p1": (2, 2), "p2": (1, 1)}}  # by profile, turn by turn

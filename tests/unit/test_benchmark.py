@@ -5,26 +5,15 @@ import pandas as pd
 import pytest
 from scripted_chat import ScriptedChat
 
-from aloe.benchmark import (
-    cases,
-    converse,
-    entrants,
-    judge,
-    judge_names,
-    load_cases,
-    parse_score,
-    run_benchmark,
-    score,
-    score_frame,
-)
+from aloe.benchmark import converse, entrants, load_cases, run_benchmark
 from aloe.chat import AskError
 from aloe.errors import UserError
+from aloe.judging import judge, judge_names, parse_score, score, score_frame
 from aloe.params import EndpointPolicy, load_params
 from aloe.policies import ChatPolicy, Entrant, told_system
 from aloe.records import Judgement, Message, Persona, Transcript, read_jsonl
 from aloe.runs import Run
 from aloe.strategies import STEPS
-from aloe.texts import Text
 
 ANA = Persona("bench-p01-t1", "bench-p01", "bench-t1", "Ana keeps bees.", "Blunt.")
 BEN = Persona("bench-p02-t1", "bench-p02", "bench-t1", "Ben sails.", "Blunt.")
@@ -56,17 +45,6 @@ def run(tmp_path) -> Run:
     params = load_params("smoke")
     small = dataclasses.replace(params.benchmark, n_profiles=2, n_personalities=1, n_turns=2)
     return Run("smoke", dataclasses.replace(params, benchmark=small), tmp_path)
-
-
-def test_cases_are_every_profile_with_every_personality():
-    profiles = [Text("bench-p01", "Ana."), Text("bench-p02", "Ben.")]
-    personalities = [Text("bench-t1", "Blunt."), Text("bench-t2", "Kind.")]
-    assert [case.id for case in cases(profiles, personalities)] == [
-        "bench-p01-t1", "bench-p01-t2", "bench-p02-t1", "bench-p02-t2",
-    ]  # fmt: skip
-    assert cases(profiles, personalities)[1] == Persona("bench-p01-t2", "bench-p01", "bench-t2", "Ana.", "Kind.")
-    with pytest.raises(UserError, match="'p01' needs an id that begins with 'bench-'"):
-        cases([Text("p01", "Ana.")], personalities)
 
 
 def test_all_dialogues_advance_together_and_each_keeps_its_own_thread():

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from tiny_model import save_tiny_model
 
-from aloe import benchmark
+from aloe import judging
 from aloe.chat import open_chat
 from aloe.dialogues import grow_trees
 from aloe.params import ROOT
@@ -85,7 +85,7 @@ def test_an_own_judge_scores_over_http(preset, tmp_path):
         run = preset("Own judge", {"127.0.0.1:8000": f"127.0.0.1:{port}"})
         said = (Message("user", "I keep two goats. Any advice?"), Message("assistant", "Milk your goats twice a day."))
         with open_chat(run) as chat:
-            [row] = benchmark.judge(chat, [Transcript("x", "x", PERSONA, said)], run.params.roles.alignment_judge)
+            [row] = judging.judge(chat, [Transcript("x", "x", PERSONA, said)], run.params.roles.alignment_judge)
     finally:
         server.kill()
         server.wait()

@@ -10,11 +10,11 @@ from sandbox_talk import CLEAN, ask, instructed, scored
 from scripted_chat import ScriptedChat
 
 from aloe import metrics
-from aloe.benchmark import judge, score_frame
 from aloe.control_figure import against_strangers
 from aloe.controls import control_curves, minus_control
 from aloe.dry import refuse_fields
 from aloe.errors import UserError
+from aloe.judging import judge, score_frame
 from aloe.params import ROOT, load_params
 from aloe.prompts import FOLDER, conversation
 from aloe.records import Message, Persona, Transcript

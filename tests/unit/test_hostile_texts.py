@@ -7,9 +7,9 @@ import pytest
 from sandbox_talk import preferred, scored
 
 from aloe import show
-from aloe.benchmark import parse_score
 from aloe.chat import open_chat
 from aloe.dialogues import grow_trees, parse_verdict
+from aloe.judging import parse_score
 from aloe.params import load_params
 from aloe.prompts import conversation, render
 from aloe.records import Message, Persona

@@ -281,7 +281,7 @@ def test_a_file_of_ones_own_cannot_take_a_shipped_name(tmp_path):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(UserError, match=r"'sandbax'.*paper-llama3-8b, .*sandbox, smoke"):
+    with pytest.raises(UserError, match=r"'sandbax'.*paper-llama3-8b, .*sandbox, .*smoke"):
         load_params("sandbax")
 
 

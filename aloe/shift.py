@@ -1,0 +1,149 @@
+"""What a change of the user in the middle of a dialogue does to a level: how far it falls, and whether it recovers.
+
+In: judgements, a column of them (`level`, or a difference of columns such as dAL's), the turn of the change. Out:
+estimates clustered on the profiles that the dialogues began with, a table of policies, a curve. This module knows no
+file, and not who a policy is. Levels are on the judge's scale.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from aloe.figure_style import INK
+from aloe.figures import al_curves
+from aloe.intervals import Array, Codes, Estimate, mean_estimate, slope_weights
+from aloe.metrics import al_curve, complete_cases
+from aloe.records import Transcript
+
+BEFORE = 3
+"""Turns before the change whose mean a fall is measured from; the single turn before would be noisier, and a longer
+mean would hold turns at which little was known. Fixed before any run with a change was looked at."""
+
+
+class ShiftEffect(NamedTuple):
+    """Of one policy: cases, `fall` in levels (below 0: it fell), `recovery` in levels a turn (above 0: it recovers)."""
+
+    n_cases: int
+    fall: Estimate
+    recovery: Estimate
+
+
+def shift_effect(
+    frame: pd.DataFrame, turn: int, column: str = "level", confidence: float = 0.95, before: int = BEFORE
+) -> ShiftEffect:
+    """How one policy's level moves where its users change.
+
+    The fall is the level at `turn` minus the mean of the `before` turns before it (as many as there are); the recovery
+    is the least-squares slope over `turn` and all later ones. Both are linear in the levels, so they are computed case
+    by case, and their intervals are those of a mean clustered on profiles. A change to other profiles in a circle
+    (`cases.successors`) makes neighbours in that circle depend on each other, so that what profiles differ in cancels
+    in the mean of the falls but not in the interval, which is wider than it need be.
+
+    Args:
+        frame: judgements of one policy; incomplete cases are left out.
+        turn: the first turn of the new user; 2 or later.
+        column: which column to take for the level.
+
+    Raises:
+        ValueError: not one policy, no complete case, no such column, or no turn before or after the change.
+    """
+    levels, profiles = _by_case(frame, column)
+    n_turns = levels.shape[1]
+    if not 2 <= turn < n_turns:
+        raise ValueError(f"a change at turn 2..{n_turns - 1} expected, got {turn}")
+    earlier, later = levels[:, max(0, turn - 1 - before) : turn - 1], levels[:, turn - 1 :]
+    return ShiftEffect(
+        len(levels),
+        mean_estimate(later[:, 0] - earlier.mean(axis=1), profiles, confidence),
+        mean_estimate(later @ slope_weights(later.shape[1]), profiles, confidence),
+    )
+
+
+def shift_table(frame: pd.DataFrame, turn: int, column: str = "level", confidence: float = 0.95) -> pd.DataFrame:
+    """`shift_effect` of every policy of a frame.
+
+    Returns: policy, n_cases, fall, fall_low, fall_high, recovery, recovery_low, recovery_high; an end of an interval is
+        NaN with a single profile.
+    """
+    rows = []
+    for policy, own in frame.groupby("policy", sort=False):
+        effect = shift_effect(own, turn, column, confidence)
+        rows.append((policy, effect.n_cases, *effect.fall, *effect.recovery))
+    ends = [f"{name}{end}" for name in ("fall", "recovery") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["policy", "n_cases", *ends]).astype(dict.fromkeys(ends, float))
+
+
+def shift_curves(
+    frame: pd.DataFrame, turn: int, column: str = "level", confidence: float = 0.95, note: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """The mean of a column by turn and policy with its band, and a line where the users change.
+
+    Draws `metrics.al_curve` of the column; what is no level of 1 to 5, such as a difference, gets an axis of its own.
+    """
+    curves = al_curve(frame.assign(level=frame[column]), confidence)
+    ax = al_curves(curves, ax, note, confidence)
+    if column != "level":
+        ends = curves[["low", "high"]].astype(float)
+        ax.set(ylim=(min(0.0, float(ends["low"].min())) - 0.1, float(ends["high"].max()) + 0.1), ylabel=column)
+        ax.set_title(f"{column} by turn, mean over cases", loc="left", fontsize=11)
+        ax.axhline(0, color=INK, lw=1)
+    ax.axvline(turn - 0.5, color=INK, lw=1.2, ls="--")
+    ax.annotate("the user changes", (turn - 0.5, 1), (4, -4), xycoords=("data", "axes fraction"), va="top",
+                textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
+    return ax
+
+
+def with_dal(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a column `dal`, the level minus that against a shuffled persona, where it holds the latter."""
+    if "level_shuffled" not in frame.columns:
+        return frame
+    level, shuffled = (pd.to_numeric(frame[name]).astype(float) for name in ("level", "level_shuffled"))
+    return frame.assign(dal=level - shuffled)
+
+
+def before_shift(transcripts: Iterable[Transcript]) -> list[Transcript]:
+    """The part of each transcript in which the user is its persona: all of it where nobody changes."""
+    return [
+        held if held.shift is None
+        else dataclasses.replace(held, messages=held.messages[: 2 * (held.shift.turn - 1)], shift=None)
+        for held in transcripts
+    ]  # fmt: skip
+
+
+def described(table: pd.DataFrame) -> list[str]:
+    """A sentence for each policy of `shift_table`; an interval that holds 0, or is not there, shows nothing."""
+    at = "where the user changes"
+    sides = {
+        "fall": (f"falls {at}", f"rises {at}", f"shows no fall {at}"),
+        "recovery": ("goes on falling afterwards", "recovers afterwards", "shows no recovery afterwards"),
+    }
+    found = []
+    for row in table.to_dict("records"):
+        said = [_side(row, name, *words) for name, words in sides.items()]
+        found.append(f"{row['policy']} {said[0]} and {said[1]}")
+    return found
+
+
+def _side(row: Mapping[Any, Any], name: str, below: str, above: str, neither: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    words = below if high < 0 else above if low > 0 else neither
+    interval = "no interval" if np.isnan(low) else f"[{low:+.2f}, {high:+.2f}]"
+    return f"{words} ({row[name]:+.2f} {interval})"
+
+
+def _by_case(frame: pd.DataFrame, column: str) -> tuple[Array, Codes]:
+    """Levels of the complete cases of one policy, shape (n_cases, n_turns), and the profile of each as a code."""
+    if column not in frame.columns:
+        raise ValueError(f"judgements with a column {column!r} expected, got {', '.join(frame.columns)}")
+    if frame["policy"].nunique() != 1:
+        raise ValueError(f"the judgements of one policy expected, got those of {frame['policy'].nunique()}")
+    kept = complete_cases(frame.assign(level=frame[column])).frame
+    if kept.empty:
+        raise ValueError("no case has a level at every turn")
+    levels = kept.pivot_table(index=["case", "profile_id"], columns="turn", values="level", aggfunc="mean")
+    return levels.to_numpy(dtype=float), pd.factorize(levels.index.get_level_values("profile_id"))[0]

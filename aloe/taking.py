@@ -1,0 +1,93 @@
+"""A run that takes the personas, dialogues and models of another one instead of making its own.
+
+In: a run whose preset names another (`models_from`), and who says whether a stage is up to date. Out: what the stages
+before the benchmark left there, linked into this run (copied where the disk has no links), with their records, so that
+they count as done. Nothing is taken that this preset would have made otherwise. This module computes nothing itself.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aloe.errors import UserError
+from aloe.records import explained_disk_errors, write_text
+from aloe.runs import Run, command_of
+from aloe.stages import STAGES, Stage
+
+TAKEN = STAGES[:5]
+
+
+def source_of(run: Run) -> Run:
+    """The run that is taken from: its folder with *this* run's parameters, by which its stages are then judged.
+
+    A run with a seed given takes from the other run with the same seed.
+    """
+    suffix = run.name.removeprefix(run.params.name)
+    name = f"{run.params.models_from}{suffix}"
+    seed = run.params.seed if suffix else None
+    return Run(name, run.params, run.root.with_name(name), command_of(str(run.params.models_from), seed))
+
+
+def take(run: Run, why_to_run: Callable[[Stage, Run], str | None], refuse_damage: Callable[[Run], None]) -> None:
+    """Bring what stands in for the stages before the benchmark up to date with the run that is taken from.
+
+    Raises:
+        UserError: the other run is not there, is in use, is damaged, or has a stage that is not up to date for the
+            parameters of this run; the stage and the reason are named, and nothing is changed.
+    """
+    source = source_of(run)
+    if not source.manifest.is_file():
+        raise UserError(f"{source.root} has no models to take (`models_from`); run `{source.command()}` first.")
+    with source.run_lock():
+        for stage in TAKEN:
+            if reason := why_to_run(stage, source):
+                raise UserError(f"{source.root}: {stage.name} is not what {run.params.name} takes (`models_from`): "
+                                f"{reason}. Run `{source.command()}`; if it stays so, the two presets differ in what "
+                                f"comes before the benchmark, so set `models_from` to null.")  # fmt: skip
+        theirs, ours = (each.read_manifest().get("stages", {}) for each in (source, run))
+        new = [stage for stage in TAKEN if not _is_here(run, stage, ours.get(stage.name), theirs[stage.name])]
+        if new:
+            refuse_damage(source)
+        for stage in new:
+            _take_stage(run, source, stage, theirs[stage.name])
+    if new:
+        print(f"Taken from {source.root}: {', '.join(stage.name for stage in new)}", flush=True)
+
+
+def _is_here(run: Run, stage: Stage, own: dict[str, Any] | None, record: dict[str, Any]) -> bool:
+    """Was this very result taken before, and is it still there?"""
+    names = [*record["outputs"], f"notebooks/{stage.notebook(run).name}"]
+    return own == record and all((run.root / name).exists() for name in names)
+
+
+def _take_stage(run: Run, source: Run, stage: Stage, record: dict[str, Any]) -> None:
+    for name in (*record["outputs"], f"notebooks/{stage.notebook(run).name}"):
+        _link(source.root / name, run.root / name)
+    for key, value in record.get("metrics", {}).items():
+        section, _, rest = key.partition(".")
+        run.update_metrics({section: {rest: value} if rest else value})
+    manifest = run.read_manifest()
+    manifest.setdefault("stages", {})[stage.name] = record
+    write_text(run.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def _link(path: Path, target: Path) -> None:
+    """The same file, or a folder of the same files, at another place; what stood there goes."""
+    with explained_disk_errors(target):
+        if path.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(path, target, copy_function=_link_file)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        _link_file(str(path), str(target))
+
+
+def _link_file(path: str, target: str) -> None:
+    try:
+        os.link(path, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy2(path, target)

@@ -1,0 +1,149 @@
+"""A run that takes another one's models: what is linked, what counts as done, and when nothing is taken."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from aloe import pipeline, stages, taking
+from aloe.errors import UserError
+from aloe.params import load_params
+from aloe.runs import Run
+from aloe.stages import STAGES, Stage
+
+TRAIN = Stage("04_sft", ("seed",), (), ("models/base", "words.txt"), ("training.sft_preferred",))
+ASK = Stage("06_aloe_benchmark", ("seed", "benchmark"), ("models/base",), ("scores.txt",), ("cost",))
+
+
+class Study:
+    """A stage that trains and one that asks; their notebooks run in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sources, self.executed = folder / "notebooks", []
+        self.sources.mkdir()
+        params = load_params("smoke")
+        self.source = Run("smoke", params, folder / "outputs" / "smoke")
+        taker = dataclasses.replace(params, name="other", models_from="smoke")
+        self.run = Run("other", taker, folder / "outputs" / "other")
+        self.code("04_sft", 'write("models/base/weights", "w1"); write("words.txt", "one"); '
+                  'metric({"training": {"sft_preferred": {"loss": 1.5}}})')  # fmt: skip
+        self.code(
+            "06_aloe_benchmark", 'write("scores.txt", read("models/base/weights")); metric({"cost": {"calls": 1}})'
+        )
+
+    def code(self, name: str, source: str) -> None:
+        cells = [{"cell_type": "code", "id": "a", "metadata": {}, "source": [source]}]
+        (self.sources / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+
+    def make(self, run: Run) -> list[str]:
+        def write(name: str, text: str) -> None:
+            (run.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (run.root / name).unlink(missing_ok=True)  # as the stages do: a file is replaced, never written into
+            (run.root / name).write_text(text)
+
+        def execute(notebook: Path, target: Path, parameters: dict) -> None:
+            self.executed.append(notebook.stem)
+            names = {"write": write, "read": lambda n: (run.root / n).read_text(), "metric": run.update_metrics}
+            for code in stages.code_cells(notebook):
+                exec(code, names)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(notebook.read_bytes())
+
+        pipeline.execute = execute  # put back by monkeypatch, which set it first
+        self.executed.clear()
+        pipeline.run_all(run, run.params.name, None)
+        return list(self.executed)
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "STAGES", (TRAIN, ASK))
+    monkeypatch.setattr(taking, "TAKEN", (TRAIN,))
+    for name, value in (("execute", None), ("build_report", None), ("report_is_current", lambda run: True),
+                        ("publish", lambda run: False), ("text_table", lambda run: "the table")):  # fmt: skip
+        monkeypatch.setattr(pipeline, name, value)
+    study = Study(tmp_path)
+    monkeypatch.setattr(stages, "NOTEBOOKS", study.sources)
+    return study
+
+
+def test_the_stages_before_the_benchmark_are_the_ones_that_are_taken():
+    assert [stage.name for stage in taking.TAKEN] == [stage.name for stage in STAGES[:5]]
+    assert not {"06_aloe_benchmark", "07_aloe_analysis"} & {stage.name for stage in taking.TAKEN}
+
+
+def test_models_are_linked_and_only_what_comes_after_is_run(study, capsys):
+    assert study.make(study.source) == ["04_sft", "06_aloe_benchmark"]
+    assert study.make(study.run) == ["06_aloe_benchmark"]
+    printed = capsys.readouterr().out
+    assert "Taken from" in printed
+    assert "[1/2] 04_sft: up to date" in printed
+    assert (study.run.root / "scores.txt").read_text() == "w1"
+    weights = [run.model("base") / "weights" for run in (study.source, study.run)]
+    assert weights[0].samefile(weights[1])
+    assert study.run.read_metrics()["training"] == {"sft_preferred": {"loss": 1.5}}
+    assert study.run.read_metrics()["preset"] == "other"
+    assert study.make(study.run) == []
+    assert "Taken from" not in capsys.readouterr().out
+
+
+def test_what_the_other_run_makes_anew_is_taken_anew(study):
+    study.make(study.source)
+    study.make(study.run)
+    study.code("04_sft", 'write("models/base/weights", "w2"); write("words.txt", "two"); '
+               'metric({"training": {"sft_preferred": {"loss": 0.5}}})')  # fmt: skip
+    assert study.make(study.source) == ["04_sft", "06_aloe_benchmark"]
+    assert study.make(study.run) == ["06_aloe_benchmark"]
+    assert (study.run.root / "scores.txt").read_text() == "w2"
+    assert study.run.read_metrics()["training"]["sft_preferred"]["loss"] == 0.5
+
+
+def test_a_file_that_is_gone_is_linked_again(study):
+    study.make(study.source)
+    study.make(study.run)
+    (study.run.root / "words.txt").unlink()
+    assert study.make(study.run) == []
+    assert (study.run.root / "words.txt").read_text() == "one"
+
+
+def test_without_the_other_run_nothing_is_trained_and_the_command_is_named(study):
+    with pytest.raises(UserError, match=r"has no models to take.*run `make all PRESET=smoke` first"):
+        study.make(study.run)
+    assert study.executed == []
+
+
+def test_models_that_this_preset_would_have_made_otherwise_are_refused(study):
+    study.make(study.source)
+    other = dataclasses.replace(study.run, params=dataclasses.replace(study.run.params, seed=9))
+    with pytest.raises(UserError, match=r"04_sft is not what other takes .*changed: params seed"):
+        study.make(other)
+    assert study.executed == []
+    assert not (study.run.root / "models").exists()
+
+
+def test_damaged_models_are_refused(study):
+    study.make(study.source)
+    (study.source.model("base") / "weights").write_text("w?")
+    with pytest.raises(UserError, match=r"smoke/models/base is not what stage 04_sft wrote"):
+        study.make(study.run)
+    assert study.executed == []
+
+
+def test_where_a_disk_knows_no_links_files_are_copied(study, monkeypatch):
+    def no_link(path, target):
+        raise OSError("no links here")
+
+    study.make(study.source)
+    monkeypatch.setattr(taking.os, "link", no_link)
+    study.make(study.run)
+    weights = [run.model("base") / "weights" for run in (study.source, study.run)]
+    assert weights[0].read_text() == weights[1].read_text()
+    assert not weights[0].samefile(weights[1])
+
+
+def test_a_seed_takes_from_the_run_with_the_same_seed(tmp_path):
+    params = dataclasses.replace(load_params("smoke", seed=3), name="other", models_from="smoke")
+    source = taking.source_of(Run("other-seed3", params, tmp_path / "other-seed3"))
+    assert (source.name, source.root) == ("smoke-seed3", tmp_path / "smoke-seed3")
+    assert source.command() == "make all PRESET=smoke SEED=3"
