@@ -91,7 +91,7 @@ def test_the_plan_of_a_setting_holds_the_benchmark_alone():
     assert {name: n for name, n in asked.items() if n} == {
         # 5 policies x 100 cases x 10 turns, the first message of a case asked for once: 400 fewer
         "user": 4600,
-        "alignment_judge": 5000,
+        "alignment_judge": 15000,  # each reply for its persona, for a stranger, and blind
     }
     plan = make_plan(load_params("shift"))
     sandbox = make_plan(load_params("sandbox"))
@@ -108,7 +108,7 @@ def test_long_dialogues_are_planned_turn_by_turn():
     # 1 policy x 100 cases x 30 turns; 10 profiles x 5 personalities x 70 turns
     for name, n in (("long", 3000), ("long-70", 3500)):
         asked = calls(load_params(name))
-        assert (asked["user"], asked["responder"], asked["alignment_judge"]) == (n, n, n)
+        assert (asked["user"], asked["responder"], asked["alignment_judge"]) == (n, n, 3 * n)
 
 
 def test_slots_ask_as_often_as_sentences():
