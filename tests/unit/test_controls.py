@@ -243,3 +243,14 @@ def test_the_blind_judges_prompt_is_needed_only_where_it_asks(tmp_path):
     refuse_fields(tmp_path, unused=("blind_judge",))
     with pytest.raises(UserError, match=r"There is no prompt .*blind_judge"):
         refuse_fields(tmp_path)
+
+
+def test_a_preset_names_its_controls_and_may_switch_them_off(tmp_path):
+    def given(controls):
+        path = tmp_path / "mine.yaml"
+        path.write_text(f"extends: smoke\ndescription: Mine\nbenchmark: {{controls: {controls}}}\n", encoding="utf-8")
+        return load_params(str(path)).benchmark.controls
+
+    assert (given("[blind]"), given("null")) == (("blind",), None)
+    with pytest.raises(UserError, match=r"`benchmark\.controls\[0\]` should be one of shuffled, blind"):
+        given("[other]")
