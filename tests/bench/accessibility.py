@@ -1,0 +1,159 @@
+"""Can everybody read the report, and does it stay on this machine? Exits with 1 if not, with 2 where Chromium is missing.
+
+In: a report's folder. Out: a table on stdout and in `outputs/bench/accessibility.md`. Every page is opened from disk in
+headless Chromium at desktop and phone width and in the dark, folded parts unfolded, and checked by axe-core; requests
+that leave `file://` are stopped and counted, as are scripts' errors, dialogs, and pages wider than their window. A second
+report, whose texts try to be scripts, is opened the same way. `make accessibility` runs it.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aloe.errors import UserError
+from aloe.params import ROOT
+from aloe.records import write_text
+from aloe.runs import OUTPUTS
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+GRAVE = ("serious", "critical")
+LOCAL = ("file:", "data:", "blob:", "about:")
+
+
+class View(NamedTuple):
+    """How a page is looked at: a name, width and height in CSS pixels, and the reader's colour scheme."""
+
+    name: str
+    width: int
+    height: int
+    scheme: str
+
+
+VIEWS = (View("desktop", 1280, 900, "light"), View("phone", 390, 844, "light"), View("dark", 1280, 900, "dark"))
+
+
+class Seen(NamedTuple):
+    """What was found on one page in one view."""
+
+    page: str
+    view: str
+    findings: tuple[tuple[str, str, int, str], ...]  # rule, impact, places, the first of them
+    requests: tuple[str, ...]  # that would have left the machine
+    ran: tuple[str, ...]  # dialogs and errors of scripts
+    wider: int  # CSS pixels by which the page is wider than its window
+
+    @property
+    def grave(self) -> int:
+        """Places of serious and critical findings."""
+        return sum(places for _, impact, places, _ in self.findings if impact in GRAVE)
+
+
+def main() -> int:
+    """Check a report and a hostile one, write the table; 1 where something was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("report", type=Path, nargs="?", default=OUTPUTS / "sandbox" / "report")
+    parser.add_argument("--only", help="pages whose path holds this; the table is then only printed")
+    options = parser.parse_args()
+    try:
+        with browser() as chromium, tempfile.TemporaryDirectory(prefix="aloe-a11y-") as folder:
+            seen = look(chromium, pages_of(options.report, options.only))
+            hostile = [] if options.only else look(chromium, pages_of(hostile_report(Path(folder)), None))
+            keys = [] if options.only else keyboard(chromium, options.report)
+            version = chromium.version
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    text, well = table(seen, hostile, keys, version)
+    print(text)
+    if not options.only:
+        write_text(ROOT / "outputs" / "bench" / "accessibility.md", text)
+    return 0 if well else 1
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Headless Chromium of this machine.
+
+    Raises:
+        UserError: it, or what drives it, is missing.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise UserError("playwright is not installed; `make accessibility` installs it into .venv.") from None
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        raise UserError("There is no Chromium here; install one (Debian: apt-get install chromium) or name its path in "
+                        "CHROMIUM, and run `make accessibility` again.")  # fmt: skip
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=sandbox)
+        yield chromium
+        chromium.close()
+
+
+def pages_of(report: Path, only: str | None) -> list[Path]:
+    """The pages of a report.
+
+    Raises:
+        UserError: there is none.
+    """
+    pages = sorted(page for page in report.resolve().rglob("*.html") if not only or only in page.as_posix())
+    if not pages:
+        raise UserError(f"{report} holds no page; run `make all` first.")
+    return pages
+
+
+def look(chromium: Any, pages: Sequence[Path]) -> list[Seen]:
+    """Open every page in every view, and check it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    seen = []
+    for view in VIEWS:
+        size = {"width": view.width, "height": view.height}
+        context = chromium.new_context(viewport=size, color_scheme=view.scheme, offline=True)
+        for path in pages:
+            page, requests, ran = opened(context, path)
+            found = Axe().run(page).response["violations"]
+            findings = tuple(
+                (rule["id"], rule["impact"], len(rule["nodes"]), str(rule["nodes"][0]["target"][0])) for rule in found
+            )
+            wider = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+            ran += page.evaluate("[...(window.aloeRan ?? [])]")
+            name = "/".join(path.parts[-2:]) if path.parent.name != "report" else path.name
+            seen.append(Seen(name, view.name, findings, tuple(requests), tuple(ran), max(0, wider)))
+            page.close()
+        context.close()
+    return seen
+
+
+def opened(context: Any, path: Path) -> tuple[Any, list[str], list[str]]:
+    """A page from disk with its folded parts unfolded; what it asked of a network; what its scripts did wrong."""
+    requests: list[str] = []
+    ran: list[str] = []
+
+    def passed(route: Any) -> None:
+        if route.request.url.startswith(LOCAL):
+            route.continue_()
+        else:
+            requests.append(route.request.url)
+            route.abort()
+
+    def told(dialog: Any) -> None:
+        ran.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page = context.new_page()
+    page.route("**/*", passed)
+    page.on("dialog", told)
+    page.on("pageerror", lambda error: ran.append(f"error: {error}"))
+    page.goto(path.as_uri(), wait_until="load")
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    page.wait_for_timeout(200)
+    return page, requests, ran
