@@ -129,7 +129,7 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
     pages = [page for page in _PAGES if browsable or page != _TRANSCRIPTS]
     fields = {
         "run": run.name,
-        "description": run.params.description.rstrip("."),
+        "description": literal(run.params.description.rstrip(".")),
         "what_it_is": _SIMULATED if run.params.simulated else _REAL,
         "own_family": _own_family(run),
         "unparseable": _unparseable(run),

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,8 +62,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         with browser() as chromium, tempfile.TemporaryDirectory(prefix="aloe-a11y-") as folder:
-            seen = look(chromium, pages_of(options.report, options.only))
-            hostile = [] if options.only else look(chromium, pages_of(hostile_report(Path(folder)), None))
+            seen = look(chromium, options.report, options.only)
+            hostile = [] if options.only else look(chromium, hostile_report(Path(folder)), None)
             keys = [] if options.only else keyboard(chromium, options.report)
             version = chromium.version
     except UserError as error:
@@ -110,11 +110,12 @@ def pages_of(report: Path, only: str | None) -> list[Path]:
     return pages
 
 
-def look(chromium: Any, pages: Sequence[Path]) -> list[Seen]:
-    """Open every page in every view, and check it."""
+def look(chromium: Any, report: Path, only: str | None) -> list[Seen]:
+    """Open every page of a report in every view, and check it."""
     from axe_playwright_python.sync_playwright import Axe
 
     seen = []
+    pages = pages_of(report, only)
     for view in VIEWS:
         size = {"width": view.width, "height": view.height}
         context = chromium.new_context(viewport=size, color_scheme=view.scheme, offline=True)
@@ -125,9 +126,8 @@ def look(chromium: Any, pages: Sequence[Path]) -> list[Seen]:
                 (rule["id"], rule["impact"], len(rule["nodes"]), str(rule["nodes"][0]["target"][0])) for rule in found
             )
             wider = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-            ran += page.evaluate("[...(window.aloeRan ?? [])]")
-            name = "/".join(path.parts[-2:]) if path.parent.name != "report" else path.name
-            seen.append(Seen(name, view.name, findings, tuple(requests), tuple(ran), max(0, wider)))
+            ran += page.evaluate("[...(window.aloeRan ?? [])]")  # where a hostile text leaves its mark
+            seen.append(Seen(path.relative_to(report.resolve()).as_posix(), view.name, findings, tuple(requests), tuple(ran), max(0, wider)))
             page.close()
         context.close()
     return seen
@@ -157,3 +157,101 @@ def opened(context: Any, path: Path) -> tuple[Any, list[str], list[str]]:
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     page.wait_for_timeout(200)
     return page, requests, ran
+
+
+def hostile_report(folder: Path) -> Path:
+    """The report of a run whose texts try to be scripts, as the unit tests build it."""
+    sys.path.insert(0, str(ROOT / "tests" / "unit"))
+    from hostile_run import hostile_run
+
+    from aloe.rendering import build_report
+
+    run = hostile_run(folder)
+    build_report(run)
+    return run.report
+
+
+def keyboard(chromium: Any, report: Path) -> list[tuple[str, bool]]:
+    """What a reader without a mouse does on the page of transcripts, and whether it worked."""
+    path = report.resolve() / "pages" / "transcripts.html"
+    if not path.is_file():
+        return []
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    page, _, _ = opened(context, path)
+    done = []
+
+    def focused(wanted: str, presses: int = 120) -> bool:
+        for _ in range(presses):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"document.activeElement.matches({wanted!r})"):
+                return True
+        return False
+
+    def status() -> str:
+        return str(page.locator("#aloe-status").inner_text())
+
+    def dialogue() -> str:
+        page.wait_for_timeout(300)
+        return str(page.locator("#aloe-persona h3").all_inner_texts()) + str(page.evaluate("location.hash"))
+
+    done.append(("the first stop is the link that skips to the content", focused(".skip-to-content", 1)))
+    everything = status()
+    done.append(("Tab reaches the choice of a policy", focused("#aloe-policy")))
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    done.append(("where the keyboard is can be seen", outline != "none"))
+    page.keyboard.press("ArrowDown")
+    done.append(("an arrow key chooses a policy, which leaves fewer conversations", status() != everything))
+    done.append(("Tab reaches the choice of a conversation", focused("#aloe-case")))
+    first = dialogue()
+    page.keyboard.press("ArrowDown")
+    second = dialogue()
+    done.append(("an arrow key shows another conversation", second != first))
+    done.append(("Tab reaches the button for the next one", focused("#aloe-next")))
+    page.keyboard.press("Enter")
+    done.append(("Enter shows it", dialogue() not in (first, second)))
+    context.close()
+    return done
+
+
+def table(
+    seen: Sequence[Seen], hostile: Sequence[Seen], keys: Sequence[tuple[str, bool]], version: str
+) -> tuple[str, bool]:
+    """The result in Markdown, and whether all is well."""
+    views = [view.name for view in VIEWS]
+    head = ("page", *(f"{name}: grave, other" for name in views), "requests that leave", "scripts' errors", "too wide")
+    lines = [f"Chromium {version} from disk, axe-core; at {', '.join(f'{v.name} {v.width} px' for v in VIEWS)}.",
+             "*Grave*: places of serious or critical findings; *other*: of moderate and minor ones.", "",
+             f"| {' | '.join(head)} |", "|---" * len(head) + "|"]  # fmt: skip
+    lines += [_row(page, own, views) for page, own in _by_page(seen).items()]
+    lines += ["", "A report whose texts hold scripts, images and ends of tags:", "",
+              f"| {' | '.join(head)} |", "|---" * len(head) + "|"]  # fmt: skip
+    lines += [_row(page, own, views) for page, own in _by_page(hostile).items()]
+    if keys:
+        lines += ["", "Without a mouse, on the page of transcripts:", ""]
+        lines += [f"- {what}: {'yes' if worked else 'NO'}" for what, worked in keys]
+    rules = sorted({(impact, rule, first) for one in [*seen, *hostile] for rule, impact, _, first in one.findings})
+    lines += ["", "Findings, each with one place:" if rules else "No findings of any kind."]
+    lines += [f"- {impact}: {rule}, `{first}`" for impact, rule, first in rules[:40]]
+    well = not any(one.grave or one.requests or one.ran or one.wider for one in [*seen, *hostile])
+    well = well and all(worked for _, worked in keys)
+    lines += ["", f"No grave finding, nothing asked of a network, no script of a text run, no page too wide, and usable "
+                  f"without a mouse: {'yes' if well else 'NO'}."]  # fmt: skip
+    return "\n".join(lines) + "\n", well
+
+
+def _by_page(seen: Sequence[Seen]) -> Mapping[str, list[Seen]]:
+    pages: dict[str, list[Seen]] = {}
+    for one in seen:
+        pages.setdefault(one.page, []).append(one)
+    return pages
+
+
+def _row(page: str, own: Sequence[Seen], views: Sequence[str]) -> str:
+    by_view = {one.view: one for one in own}
+    counts = [f"{by_view[name].grave}, {sum(f[2] for f in by_view[name].findings) - by_view[name].grave}" for name in views]
+    sums = [str(sum(map(len, parts))) for parts in ([one.requests for one in own], [one.ran for one in own])]
+    return f"| {' | '.join((page, *counts, *sums, f'{max(one.wider for one in own)} px'))} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

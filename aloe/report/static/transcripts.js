@@ -143,7 +143,10 @@
   };
 
   const follow = () => {
-    const asked = location.hash.slice(1).split("/").map(decodeURIComponent);
+    let asked = [];
+    try {
+      asked = location.hash.slice(1).split("/").map(decodeURIComponent);
+    } catch { /* an address that somebody has mistyped: begin with the first conversation */ }
     const place = data.cases.findIndex((one) => data.policies[one[0]] === asked[0] && one[2] === asked[1]);
     if (place < 0) return 0;
     choices.forEach((choice) => { part(choice).value = ""; });
