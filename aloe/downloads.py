@@ -100,7 +100,7 @@ def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) ->
 
 
 def caption(found: list[Figure], root: str = "..") -> str:
-    """The lines below a cell that saves figures: what is seen, and where the data are, on a page `root` below the top."""
+    """The lines below figures: what is seen, and where the data are; `root` is the way from the page to the top."""
     parts = []
     for figure in found:
         what = f"{literal(figure.name)}: " if len(found) > 1 else ""

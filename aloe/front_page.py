@@ -8,8 +8,10 @@ is left out.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aloe.families import families, self_judging
 from aloe.findings import NOT_APART, differences_table, growth, late_sentence, manner_sentence, policies_table, verdict
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
+from aloe.markdown import literal
 from aloe.runs import Run
 
 _RISE = {"higher": "rises", "lower": "falls", NOT_APART: "is not shown to change"}
@@ -18,6 +20,23 @@ _OWN = {
     "lower": "is lower than for somebody else",
     NOT_APART: "is not told apart from that for somebody else",
 }
+_SIMULATED = """:::{admonition} Simulated
+:class: warning
+Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
+aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
+of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
+does in a world that is known, and nothing about people.
+:::"""
+_REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
+_OWN_FAMILY = """
+:::{admonition} Judges of their own family
+:class: warning
+%s: of the model family `%s`, as are responders whose replies, or what policies learned from them, are judged here.
+Models favour their own, so judges of another family may see smaller differences.
+:::"""
+_UNPARSEABLE = """
+Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
+guessed: %s."""
 LEARNED = ("dpo", "sft_preferred")
 """The policies that the study trains to adapt, the last one first."""
 
@@ -44,6 +63,31 @@ def fields(run: Run) -> dict[str, str]:
         "differences": differences_table(benchmark) or "No two policies of this run were compared.",
         "level": f"{run.params.benchmark.confidence:.0%}",
     }
+
+
+def about(run: Run) -> dict[str, str]:
+    """What the front page says of any run, also of one that ended early."""
+    return {
+        "run": run.name,
+        "description": literal(run.params.description.rstrip(".")),
+        "what_it_is": _SIMULATED if run.params.simulated else _REAL,
+        "own_family": _own_family(run),
+        "unparseable": _unparseable(run),
+    }
+
+
+def _own_family(run: Run) -> str:
+    """What the front page says of judges that are of the responders' family; nothing if there is none."""
+    judges = self_judging(run.params)
+    named = ", ".join(f"`{judge}`" for judge in judges)
+    return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
+
+
+def _unparseable(run: Run) -> str:
+    """What the front page says of answers that could not be read; nothing where all could."""
+    counts = run.read_metrics().get("unparseable", {}) if run.metrics.is_file() else {}
+    counted = ", ".join(f"`{role}` {n:,}" for role, n in counts.items() if n)
+    return _UNPARSEABLE % counted if counted else ""
 
 
 def _rises(benchmark: Mapping[str, Any]) -> str:
@@ -81,14 +125,14 @@ def _sure(run: Run, metrics: Mapping[str, Any]) -> str:
     profiles = {own.get("n_profiles") for own in benchmark["policies"].values()} - {None}
     of = f" of {max(profiles)} profiles" if profiles else ""
     return (f"{level} intervals from {benchmark['n_cases']} held-out people{of}, {benchmark['n_turns']} turns each: "
-            f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, and "
-            f"not for another training: this is one run, with seed {metrics['seed']}.")  # fmt: skip
+            f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, "
+            f"and not for another training: this is one run, with seed {metrics['seed']}.")  # fmt: skip
 
 
 def _simulated(metrics: Mapping[str, Any]) -> str:
     if metrics["simulated"]:
-        return ("**Yes.** Users, judges and scores are a simulated language model's, and the policies a small Llama: nothing "
-                "here is about people.")  # fmt: skip
+        return ("**Yes.** Users, judges and scores are a simulated language model's, and the policies a small Llama: "
+                "nothing here is about people.")  # fmt: skip
     return "**No.** The roles were played by the models that the preset names."
 
 

@@ -62,7 +62,9 @@ def _roles(manifest: Mapping[str, Any]) -> str:
         for one in filled if isinstance(filled, list | tuple) else [filled]:
             if isinstance(one, Mapping):
                 temperature = one.get("temperature")
-                rows.append((literal(role), literal(str(one.get("model"))), NONE if temperature is None else f"{temperature:g}"))
+                rows.append(
+                    (literal(role), literal(str(one.get("model"))), NONE if temperature is None else f"{temperature:g}")
+                )
     return table(("role", "model", "temperature"), rows) if rows else "The manifest names no model."
 
 
@@ -89,7 +91,7 @@ def _hashes(name: str, record: Mapping[str, Any]) -> str:
         for kind, key in (("read", "inputs"), ("wrote", "outputs"))
         for path, digest in record.get(key, {}).items()
     ]
-    listed = table(("", "file", "SHA-256 begins with"), rows) if rows else "Nothing."
+    listed = table(("how", "file", "SHA-256 begins with"), rows) if rows else "Nothing."
     return f"### {literal(name)}\n\n{listed}"
 
 

@@ -6,22 +6,22 @@ Nothing is executed here, and no number of the run is computed. This module does
 """
 
 import json
-import re
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aloe.errors import UserError
-from aloe.families import families, self_judging
 from aloe.folders import whole_folder
+from aloe.front_page import about
 from aloe.front_page import fields as front_page_fields
 from aloe.headline import FIGURE
-from aloe.markdown import literal, sentence
+from aloe.markdown import literal, sentence, without_dead_links
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.provenance_page import page_fields as provenance_fields
@@ -31,34 +31,20 @@ from aloe.rendered_notebooks import folded, title
 from aloe.runs import Run, open_run
 from aloe.stages import STAGES
 
+if TYPE_CHECKING:
+    from aloe.downloads import Figure
+
 SOURCES = ROOT / "aloe" / "report"
 _ROWS = ROOT / "aloe" / "data" / "published_rows.csv"
-_SIMULATED = """:::{admonition} Simulated
-:class: warning
-Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
-aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
-of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
-does in a world that is known, and nothing about people.
-:::"""
-_REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
-_OWN_FAMILY = """
-:::{admonition} Judges of their own family
-:class: warning
-%s: of the model family `%s`, as are responders whose replies, or what policies learned from them, are judged here.
-Models favour their own, so judges of another family may see smaller differences.
-:::"""
-
-
-_UNPARSEABLE = """
-Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
-guessed: %s."""
 _CHOICES = "pages/published-and-corrected.md"
 _NUMBERS = "pages/published-numbers.md"
 _PROVENANCE = "pages/provenance.md"
 _DOWNLOADS = "pages/downloads.md"
 _TRANSCRIPTS = "pages/transcripts.md"
-_PAGES = (_TRANSCRIPTS, "pages/method-and-limits.md", "pages/what-the-sandbox-shows.md", _CHOICES, _NUMBERS, _PROVENANCE,
-          _DOWNLOADS, "pages/change-one-thing.md", "pages/more-than-one-gpu.md", "pages/tried-on.md")  # fmt: skip
+_PAGES = (
+    _TRANSCRIPTS, "pages/method-and-limits.md", "pages/what-the-sandbox-shows.md", _CHOICES, _NUMBERS, _PROVENANCE,
+    _DOWNLOADS, "pages/change-one-thing.md", "pages/more-than-one-gpu.md", "pages/tried-on.md",
+)  # fmt: skip
 
 
 class Stopped(NamedTuple):
@@ -112,27 +98,15 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
     from aloe import downloads  # with libraries that a run with nothing to do is spared
 
     shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "notebooks").mkdir()
     notebooks = _notebooks(run, stopped)
     figures = downloads.figures(run, notebooks)
-    for name, notebook in notebooks.items():
-        by_cell: dict[str, list[downloads.Figure]] = {}
-        for figure in figures:
-            if figure.notebook == name and figure.cell:
-                by_cell.setdefault(figure.cell, []).append(figure)
-        captions = {cell: downloads.caption(own) for cell, own in by_cell.items()}
-        alts = {cell: own[0].sentence for cell, own in by_cell.items() if len(own) == 1 and own[0].sentence}
-        write_text(folder / "notebooks" / f"{name}.ipynb", folded(notebook, captions, alts))
+    _write_notebooks(notebooks, figures, folder / "notebooks")
     data = folder / "extra" / "data"
     downloads.write_downloads(run, data)
     browsable = _write_conversations(run, folder / "extra" / "transcripts")
     pages = [page for page in _PAGES if browsable or page != _TRANSCRIPTS]
     fields = {
-        "run": run.name,
-        "description": literal(run.params.description.rstrip(".")),
-        "what_it_is": _SIMULATED if run.params.simulated else _REAL,
-        "own_family": _own_family(run),
-        "unparseable": _unparseable(run),
+        **about(run),
         "notebooks": "\n".join(f"notebooks/{name}" for name in notebooks),
         "pages": "\n".join(page.removesuffix(".md") for page in pages),
     }
@@ -140,8 +114,8 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         shutil.copy(run.figures / FIGURE, folder / FIGURE)
         curves = [figure for figure in figures if figure.name == Path(FIGURE).stem]
         fields |= front_page_fields(run)
-        fields |= {"seen": literal((curves[0].sentence if curves else None) or ""),
-                   "caption": downloads.caption(curves, ".") if curves else ""}  # fmt: skip
+        fields["seen"] = literal((curves[0].sentence if curves else None) or "")
+        fields["caption"] = downloads.caption(curves, ".") if curves else ""
     else:
         fields |= {"stage": stopped.stage, "why": sentence(stopped.why)}
     titles = {name: title(path) for name, path in notebooks.items()}
@@ -155,6 +129,21 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         (folder / target).write_text(text, encoding="utf-8")
     (folder / "unfinished.md").unlink()
     _keep_links(folder, {*pages, *(f"notebooks/{name}.ipynb" for name in notebooks)})
+
+
+def _write_notebooks(notebooks: Mapping[str, Path], figures: "Sequence[Figure]", folder: Path) -> None:
+    """Leave the notebooks with their code folded, and below each figure what is seen and where its data are."""
+    from aloe.downloads import caption
+
+    folder.mkdir()
+    for name, notebook in notebooks.items():
+        by_cell: dict[str, list[Figure]] = {}
+        for figure in figures:
+            if figure.notebook == name and figure.cell:
+                by_cell.setdefault(figure.cell, []).append(figure)
+        captions = {cell: caption(own) for cell, own in by_cell.items()}
+        alts = {cell: own[0].sentence for cell, own in by_cell.items() if len(own) == 1 and own[0].sentence}
+        write_text(folder / f"{name}.ipynb", folded(notebook, captions, alts))
 
 
 def _write_conversations(run: Run, folder: Path) -> bool:
@@ -178,13 +167,8 @@ def _keep_links(folder: Path, pages: set[str]) -> None:
         if path.relative_to(folder).as_posix() not in pages:
             path.unlink()
     for path in (folder / "index.md", *(folder / "pages").glob("*.md")):
-
-        def kept(link: re.Match[str], here: Path = path) -> str:
-            target = (here.parent / link[2]).resolve().relative_to(folder.resolve()).as_posix()
-            return link[0] if target in pages else link[1]
-
-        text = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r"\[([^\]]*)\]\(((?!\w+:)[^)\s#]+\.(?:md|ipynb))\)", kept, text), encoding="utf-8")
+        there = {os.path.relpath(folder / page, path.parent) for page in pages}
+        path.write_text(without_dead_links(path.read_text(encoding="utf-8"), there), encoding="utf-8")
 
 
 def _choices(run: Run) -> dict[str, str]:
@@ -208,13 +192,6 @@ def _numbers(run: Run) -> dict[str, str]:
     return page_fields(own.n_profiles * own.n_personalities, own.n_turns)
 
 
-def _own_family(run: Run) -> str:
-    """What the front page says of judges that are of the responders' family; nothing if there is none."""
-    judges = self_judging(run.params)
-    named = ", ".join(f"`{judge}`" for judge in judges)
-    return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
-
-
 def _ablation(run: Run) -> Path:
     """Where the run `ablation` beside this one leaves its numbers."""
     return open_run("ablation", outputs=run.root.parent).metrics
@@ -233,13 +210,6 @@ def _inputs(run: Run) -> list[Path]:
     maybe = (_ablation(run), run.transcripts, run.scores)
     stored = [path for path in maybe if path.is_file() and path != run.metrics]
     return [*executed, run.metrics, run.figures, SOURCES, _ROWS, *stored]
-
-
-def _unparseable(run: Run) -> str:
-    """What the front page says of answers that could not be read; nothing where all could."""
-    counts = run.read_metrics().get("unparseable", {}) if run.metrics.is_file() else {}
-    counted = ", ".join(f"`{role}` {n:,}" for role, n in counts.items() if n)
-    return _UNPARSEABLE % counted if counted else ""
 
 
 def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:

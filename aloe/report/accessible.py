@@ -1,7 +1,7 @@
 """What a theme leaves out for readers who cannot see or use no mouse: scope of table headers, names of landmarks.
 
-In: the pages as they were written. Out: the same pages with attributes added; no text is changed. Texts inside a page are
-escaped, so that what looks like a tag here is one.
+In: the pages as they were written. Out: the same pages with attributes added, and a heading where there was none. Texts
+inside a page are escaped, so that what looks like a tag here is one.
 """
 
 import re
@@ -35,8 +35,13 @@ def with_names(page: str) -> str:
     """Headings with a level, landmarks with names, and a heading of the first level on every page."""
     page = re.sub(r'role="heading"(?![^>]*aria-level)', 'role="heading" aria-level="2"', page)
     for name, label in _NAMES.items():
-        page = re.sub(rf'<aside class="{name}([^"]*)"(?![^>]*aria-label)', rf'<aside class="{name}\1" aria-label="{label}"', page)
-    return page if "<h1" in page else re.sub(r"<h2([^>]*)>(.*?)</h2>", r"<h1\1>\2</h1>", page, count=1, flags=re.DOTALL)
+        page = re.sub(
+            rf'<aside class="{name}([^"]*)"(?![^>]*aria-label)', rf'<aside class="{name}\1" aria-label="{label}"', page
+        )
+    found = re.search(r"<title>(.*?)(?: - .*)?</title>", page)
+    if "<h1" in page or found is None:
+        return page
+    return re.sub(r'(<article role="main"[^>]*>)', rf"\1<h1>{found[1]}</h1>", page, count=1)
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:

@@ -1,9 +1,9 @@
-"""Can everybody read the report, and does it stay on this machine? Exits with 1 if not, with 2 where Chromium is missing.
+"""Can everybody read the report, and does it stay on this machine? Exits with 1 if not, with 2 without a Chromium.
 
 In: a report's folder. Out: a table on stdout and in `outputs/bench/accessibility.md`. Every page is opened from disk in
 headless Chromium at desktop and phone width and in the dark, folded parts unfolded, and checked by axe-core; requests
-that leave `file://` are stopped and counted, as are scripts' errors, dialogs, and pages wider than their window. A second
-report, whose texts try to be scripts, is opened the same way. `make accessibility` runs it.
+that leave `file://` are stopped and counted, as are scripts' errors, dialogs, and pages wider than their window. A
+second report, whose texts try to be scripts, is opened the same way. `make accessibility` runs it.
 """
 
 import argparse
@@ -65,6 +65,8 @@ def main() -> int:
             seen = look(chromium, options.report, options.only)
             hostile = [] if options.only else look(chromium, hostile_report(Path(folder)), None)
             keys = [] if options.only else keyboard(chromium, options.report)
+            if not options.only:
+                keys.append(("a page that fails in every respect is found to", found(chromium, Path(folder))))
             version = chromium.version
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,7 +129,16 @@ def look(chromium: Any, report: Path, only: str | None) -> list[Seen]:
             )
             wider = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
             ran += page.evaluate("[...(window.aloeRan ?? [])]")  # where a hostile text leaves its mark
-            seen.append(Seen(path.relative_to(report.resolve()).as_posix(), view.name, findings, tuple(requests), tuple(ran), max(0, wider)))
+            seen.append(
+                Seen(
+                    path.relative_to(report.resolve()).as_posix(),
+                    view.name,
+                    findings,
+                    tuple(requests),
+                    tuple(ran),
+                    max(0, wider),
+                )
+            )
             page.close()
         context.close()
     return seen
@@ -169,6 +180,18 @@ def hostile_report(folder: Path) -> Path:
     run = hostile_run(folder)
     build_report(run)
     return run.report
+
+
+def found(chromium: Any, folder: Path) -> bool:
+    """Whether this check finds what it looks for, on a page that holds the hostile text as HTML."""
+    from hostile_run import HOSTILE
+
+    bad = folder / "bad"
+    bad.mkdir()
+    (bad / "bad.html").write_text(
+        f"<html><body><img src=bad.png>{HOSTILE}<p style='width:3000px'>wide", encoding="utf-8"
+    )
+    return all(one.grave and one.requests and one.ran and one.wider for one in look(chromium, bad, None))
 
 
 def keyboard(chromium: Any, report: Path) -> list[tuple[str, bool]]:
@@ -227,14 +250,14 @@ def table(
               f"| {' | '.join(head)} |", "|---" * len(head) + "|"]  # fmt: skip
     lines += [_row(page, own, views) for page, own in _by_page(hostile).items()]
     if keys:
-        lines += ["", "Without a mouse, on the page of transcripts:", ""]
+        lines += ["", "Without a mouse, on the page of transcripts, and this check itself:", ""]
         lines += [f"- {what}: {'yes' if worked else 'NO'}" for what, worked in keys]
     rules = sorted({(impact, rule, first) for one in [*seen, *hostile] for rule, impact, _, first in one.findings})
     lines += ["", "Findings, each with one place:" if rules else "No findings of any kind."]
     lines += [f"- {impact}: {rule}, `{first}`" for impact, rule, first in rules[:40]]
     well = not any(one.grave or one.requests or one.ran or one.wider for one in [*seen, *hostile])
     well = well and all(worked for _, worked in keys)
-    lines += ["", f"No grave finding, nothing asked of a network, no script of a text run, no page too wide, and usable "
+    lines += ["", f"No grave finding, nothing asked of a network, no script of a text run, no page too wide, usable "
                   f"without a mouse: {'yes' if well else 'NO'}."]  # fmt: skip
     return "\n".join(lines) + "\n", well
 
@@ -248,7 +271,9 @@ def _by_page(seen: Sequence[Seen]) -> Mapping[str, list[Seen]]:
 
 def _row(page: str, own: Sequence[Seen], views: Sequence[str]) -> str:
     by_view = {one.view: one for one in own}
-    counts = [f"{by_view[name].grave}, {sum(f[2] for f in by_view[name].findings) - by_view[name].grave}" for name in views]
+    counts = [
+        f"{by_view[name].grave}, {sum(f[2] for f in by_view[name].findings) - by_view[name].grave}" for name in views
+    ]
     sums = [str(sum(map(len, parts))) for parts in ([one.requests for one in own], [one.ran for one in own])]
     return f"| {' | '.join((page, *counts, *sums, f'{max(one.wider for one in own)} px'))} |"
 

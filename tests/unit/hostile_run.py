@@ -20,7 +20,8 @@ MARK = "aloeRan"
 HOSTILE = (
     f"<script>alert(1); window.{MARK} = ['script']</script><img src=x onerror=\"alert(1); window.{MARK} = ['image']\">"
     "</script></option></select></textarea><svg onload=alert(1)><iframe src=https://evil.example/></iframe>"
-    "<img src=https://evil.example/p.png>-->]]>${name}`'\" [link](javascript:alert(1)) \u2028 | cell | $x^2$ :::{raw} html"
+    "<img src=https://evil.example/p.png>-->]]>${name}`'\" [link](javascript:alert(1)) "
+    "\u2028 | cell | $x^2$ :::{raw} html"
 )
 POLICIES = ("base", "dpo")
 POLICY = {"al": [1.5, 3.25], "al_mean": 2.375, "al_mean_ci": [2.0, 2.75], "ir": 1.75, "ir_ci": [1.5, 2.0], "r2": 1.0,
@@ -71,8 +72,9 @@ def hostile_run(folder: Path) -> Run:
 def _notebook(name: str) -> nbformat.NotebookNode:
     """An executed notebook that shows the texts in every way in which notebooks of the study show texts."""
     turn = Turn("k1", None, *(HOSTILE,) * 5, (HOSTILE, HOSTILE), "hinted", "plain")
-    views = [show.persona(persona()), show.transcript(transcripts()[0], scores()),
-             show.dialogue(DialogueTree("d", persona(), (turn,))), pd.DataFrame({"text": [HOSTILE]}).to_html()]  # fmt: skip
+    tree = DialogueTree("d", persona(), (turn,))
+    views = [show.persona(persona()), show.transcript(transcripts()[0], scores()), show.dialogue(tree),
+             pd.DataFrame({"text": [HOSTILE]}).to_html()]  # fmt: skip
     outputs = [nbformat.v4.new_output("display_data", {"text/html": view, "text/plain": HOSTILE}) for view in views]
     outputs.append(nbformat.v4.new_output("stream", name="stdout", text=HOSTILE))
     code = 'run.save_figure(figure, f"topics_{kind}", points)'

@@ -104,8 +104,9 @@ def test_intervals_are_said_by_where_they_lie():
 
 
 def test_a_value_with_a_null_band_is_said_by_the_band_and_not_by_zero():
-    table = pd.DataFrame({"policy": ["a", "b"], "n_ir": [0.05, 0.1], "n_ir_low": [0.01, 0.08], "n_ir_high": [0.09, 0.12],
-                          "n_ir_null_low": [-0.07, -0.07], "n_ir_null_high": [0.07, 0.07]})  # fmt: skip
+    table = pd.DataFrame({"policy": ["a", "b"], "n_ir": [0.05, 0.1], "n_ir_low": [0.01, 0.08],
+                          "n_ir_high": [0.09, 0.12], "n_ir_null_low": [-0.07, -0.07],
+                          "n_ir_null_high": [0.07, 0.07]})  # fmt: skip
     assert seen("n_ir", table) == (
         "Highest is b 0.10, lowest a 0.05. Of the values, inside the band without trend: a; outside it: b."
     )
@@ -117,13 +118,16 @@ def test_a_small_negative_number_is_not_a_minus_before_a_zero():
 
 
 @pytest.mark.parametrize("frame, said", [
-    (pd.DataFrame({"kind": ["p", "p"], "seen": [10, 1200], "pool": [9, 331]}), "p: a pool of 331 after 1,200 candidates."),
+    (pd.DataFrame({"kind": ["p", "p"], "seen": [10, 1200], "pool": [9, 331]}),
+     "p: a pool of 331 after 1,200 candidates."),
     (pd.DataFrame({"policy": ["a"], "1": [0.25], "2": [0.75]}), "The level given most often: a 2 (75%)."),
-    (pd.DataFrame({"x": [0, 1, 2], "y": [0, 1, 2], "split": ["s", "s", "t"]}), "3 points; the largest groups: s (2), t (1)."),
+    (pd.DataFrame({"x": [0, 1, 2], "y": [0, 1, 2], "split": ["s", "s", "t"]}),
+     "3 points; the largest groups: s (2), t (1)."),
     (pd.DataFrame({"kind": ["p", "p", "q"], "similarity": [0.2, 0.4, 0.9]}), "Median by group: p 0.30; q 0.90."),
     (pd.DataFrame({"step": [1, 2], "split": ["train"] * 2, "loss": [2.0, 1.5]}),
      "From the first logged step to the last: loss in training from 2 to 1.50."),
-    (pd.DataFrame({"tree": ["a", "a"], "turn": [1, 2], "facts": [1, 3]}), "Means. From turn 1 to 2: facts from 1 to 3."),
+    (pd.DataFrame({"tree": ["a", "a"], "turn": [1, 2], "facts": [1, 3]}),
+     "Means. From turn 1 to 2: facts from 1 to 3."),
     (pd.DataFrame({"unheard": [1]}), None),
     (pd.DataFrame({"policy": [], "turn": [], "al": []}), None),
 ])  # fmt: skip

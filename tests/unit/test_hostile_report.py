@@ -82,7 +82,9 @@ def test_the_script_that_draws_them_sets_texts_as_texts():
     from aloe.rendering import SOURCES
 
     script = (SOURCES / "static" / "transcripts.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|DOMParser", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|DOMParser", script
+    )
     assert not re.search(r"\bfetch\(|XMLHttpRequest|https?:", script)
 
 
@@ -91,7 +93,14 @@ def test_a_data_card_shows_hostile_names_as_texts(tmp_path):
     turn = Turn("k1", None, *(HOSTILE,) * 5, (HOSTILE, HOSTILE), "hinted", "plain")
     tree = DialogueTree("d", persona(), (turn,), models=Models(*(HOSTILE,) * 5))
     metrics = {"trees": {"labels": {HOSTILE: 1}, "hinted_preferred_rate": 1.0, "named": HOSTILE}}
-    card = data_card(run, metrics, {"git_commit": None, "finished": ""}, "0" * 64, [tree], {"dialogues": {"train": 1}})
+    card = data_card(
+        run,
+        metrics,
+        {"git_commit": None, "finished": "", "versions": {}},
+        "0" * 64,
+        [tree],
+        {"dialogues": {"train": 1}},
+    )
     page = Page(MarkdownIt("gfm-like", {"linkify": False}).render(card.partition("\n---\n")[2]))
     harmless(page)
     assert MARK in page.shown
