@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from aloe.figure_sentences import seen
+from aloe.findings import NBSP
 from aloe.markdown import literal
 from aloe.records import write_text
 from aloe.runs import Run
@@ -58,8 +59,9 @@ def figures(run: Run, notebooks: Mapping[str, Path]) -> list[Figure]:
         )  # fmt: skip
         frame = _read(path)
         alt = saving.alt if saving else ""
-        where = (saving.notebook, saving.cell) if saving else (None, None)
-        found.append((place, Figure(path.stem, len(frame), path.stat().st_size, *where, alt, seen(path.stem, frame))))
+        notebook, cell = (saving.notebook, saving.cell) if saving else (None, None)
+        size, said = path.stat().st_size, seen(path.stem, frame)
+        found.append((place, Figure(path.stem, len(frame), size, notebook, cell, alt, said)))
     return [figure for _, figure in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -155,4 +157,4 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e3:,.0f} kB" if n_bytes >= 1e3 else f"{n_bytes} bytes"
+    return f"{n_bytes / 1e3:,.0f}{NBSP}kB" if n_bytes >= 1e3 else f"{n_bytes}{NBSP}bytes"

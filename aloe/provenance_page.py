@@ -36,12 +36,13 @@ def page_fields(run: Run) -> dict[str, str]:
 
 
 def _facts(run: Run, manifest: Mapping[str, Any]) -> str:
-    commit = manifest.get("git_commit")
+    done = [record for name, record in manifest.get("stages", {}).items() if name != "report"]
+    commit = done[-1].get("git_commit") if done else None
     changed = " (with changes that were not committed)" if str(commit).endswith("-modified") else ""
     simulated = "yes" if run.params.simulated else "no"
     rows = [
         ("preset", f"`{run.params.name}`"), ("seed", str(run.params.seed)), ("simulated", simulated),
-        ("commit of the code", f"`{str(commit).removesuffix('-modified')}`{changed}" if commit else "not known"),
+        ("commit of the last stage", f"`{str(commit).removesuffix('-modified')}`{changed}" if commit else "not known"),
         ("judges of the responders' own family", ", ".join(manifest.get("self_judging", [])) or "none"),
     ]  # fmt: skip
     return table(("what", "value"), rows)
@@ -49,10 +50,13 @@ def _facts(run: Run, manifest: Mapping[str, Any]) -> str:
 
 def _commands(run: Run) -> str:
     words = run.command().partition(" all ")[2]
-    lines = (f"{run.command()}    # everything, as far as it is not up to date",
-             f"make figures {words}    # the analysis from the saved scores: no model, no key",
-             f"make report {words}    # these pages from the executed notebooks")  # fmt: skip
-    return "\n".join(lines)
+    commands = {
+        run.command(): "everything, as far as it is not up to date",
+        f"make figures {words}": "the analysis from the saved scores: no model, no key",
+        f"make report {words}": "these pages from the executed notebooks",
+    }
+    width = max(map(len, commands))
+    return "\n".join(f"{command:<{width}}  # {what}" for command, what in commands.items())
 
 
 def _roles(manifest: Mapping[str, Any]) -> str:

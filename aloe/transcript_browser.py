@@ -46,9 +46,11 @@ def browser_files(transcripts: Sequence[Transcript], scores: pd.DataFrame) -> di
     given = _given(scores, judges, columns)
     profiles: dict[tuple[str, str], int] = {}
     personalities: dict[tuple[str, str], int] = {}
-    policies, cases, files = [], [], {}
+    policies: list[str] = []
+    cases: list[list[Any]] = []
+    files: dict[str, str] = {}
     for policy, own in groupby(transcripts, key=lambda held: held.policy):
-        dialogues = []
+        dialogues: list[Any] = []
         for held in own:
             who = held.persona
             places = (
