@@ -1,12 +1,11 @@
 """Texts of others inside a page of ours: what a model, a user or an error wrote, taken literally.
 
-In: any text. Out: Markdown on one line that shows it, whatever is in it; and pages without links that lead nowhere.
-This module does not know which pages there are.
+In: any text. Out: Markdown on one line that shows it, whatever is in it. This module does not know which pages there
+are.
 """
 
 import re
 import unicodedata
-from collections.abc import Collection
 
 # They turn the order of what is read around: a text could look as if it said something else.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -31,16 +30,6 @@ def sentence(text: str) -> str:
     parts = re.split(r"`([A-Za-z][\w./ =:-]{0,80})`", text)
     shown = [literal(f".{part}.")[2:-2] if i % 2 == 0 else f"`{part}`" for i, part in enumerate(parts)]
     return "".join(shown)
-
-
-def without_dead_links(text: str, there: Collection[str]) -> str:
-    """Markdown in which a link to a page or notebook that is not there is left as its words.
-
-    >>> without_dead_links("[a](a.md), [b](b.md)", {"a.md"})
-    '[a](a.md), b'
-    """
-    links = r"\[([^\]]*)\]\(((?!\w+:)[^)\s#]+\.(?:md|ipynb))\)"
-    return re.sub(links, lambda link: link[0] if link[2] in there else link[1], text)
 
 
 def _cannot_be_seen(character: str) -> bool:

@@ -1,11 +1,12 @@
 """Executed notebooks as the report shows them: code folded away, and below each figure what is seen and its data.
 
 In: a notebook, and the figures that its cells save. Out: the notebook as JSON for MyST-NB. Outputs stay as they are but
-for bars that only run live. This module does not know what the notebooks say.
+for bars that only run live. What a run that ended early has no page for is no link. This module does not know what the notebooks say.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,16 @@ def title(notebook: Path) -> str:
         if cell["cell_type"] == "markdown" and text.startswith("# "):
             return text.splitlines()[0].removeprefix("# ").partition(":")[0].strip()
     return notebook.stem
+
+
+def without_dead_links(text: str, there: Collection[str]) -> str:
+    """Markdown in which a link to a page or notebook that is not there is left as its words.
+
+    >>> without_dead_links("[a](a.md), [b](b.md)", {"a.md"})
+    '[a](a.md), b'
+    """
+    links = r"\[([^\]]*)\]\(((?!\w+:)[^)\s#]+\.(?:md|ipynb))\)"
+    return re.sub(links, lambda link: link[0] if link[2] in there else link[1], text)
 
 
 def _until_it_ended(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,13 +21,13 @@ from aloe.folders import whole_folder
 from aloe.front_page import about
 from aloe.front_page import fields as front_page_fields
 from aloe.headline import FIGURE
-from aloe.markdown import literal, sentence, without_dead_links
+from aloe.markdown import literal, sentence
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.provenance_page import page_fields as provenance_fields
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
 from aloe.records import Transcript, read_jsonl, write_text
-from aloe.rendered_notebooks import folded, title
+from aloe.rendered_notebooks import folded, title, without_dead_links
 from aloe.runs import Run, open_run
 from aloe.stages import STAGES
 
