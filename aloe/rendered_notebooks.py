@@ -1,8 +1,8 @@
 """Executed notebooks as the report shows them: code folded away, and below each figure what is seen and its data.
 
 In: a notebook, and what stands below which of its cells. Out: the notebook as JSON for MyST-NB. Outputs stay as they
-are but for bars that only run live. What a run that ended early has no page for is no link. This module does not know what
-the notebooks say.
+are but for bars that only run live. What a run that ended early has no page for is no link. This module does not know
+what the notebooks say.
 """
 
 import json
