@@ -23,7 +23,7 @@ UNSLOTH := .venv-unsloth
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test lint format plan dry report figures table compare journal export push dataset push-data lab bench bench-training gpu-wheels unsloth-check base-model lock clean
+.PHONY: help setup all smoke test lint format plan dry report figures table compare journal export push dataset push-data lab bench bench-training accessibility gpu-wheels unsloth-check base-model lock clean
 
 help:  ## this table
 	@echo "make TARGET [PRESET=sandbox] [SEED=1]"
@@ -81,6 +81,11 @@ bench: $(READY)  ## asking beside the bare client, memory of many dialogues, 20 
 
 bench-training: $(READY)  ## SFT beside prefixes, DPO beside a second model: tokens, time, memory, in outputs/bench/ (QUICK=1)
 	@$(BIN)/python tests/bench/training.py $(if $(QUICK),--quick)
+
+accessibility: $(READY)  ## the report of PRESET in headless Chromium: axe-core, keyboard, hostile texts, requests; outputs/bench/
+	@$(BIN)/python -c 'import axe_playwright_python' 2> .venv/accessibility.log \
+		|| $(BIN)/python -m pip install --editable '.[accessibility]' --constraint requirements.lock
+	@$(BIN)/python tests/bench/accessibility.py outputs/$(PRESET)$(if $(SEED),-seed$(SEED))/report
 
 gpu-wheels: $(READY)  ## what tests/bench/training_gpu.py needs on a GPU machine that reaches no package index, in .wheels/
 	@$(BIN)/python tests/bench/gpu_wheels.py

@@ -25,14 +25,15 @@ dependencies:
 
 
 def environment_yml() -> str:
-    """The file's text, extras for documents, development and the GPU box included.
+    """The file's text, extras for documents, development and the GPU box included; a browser's driver is not.
 
     Raises:
         UserError: a direct dependency is not in the lock.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     locked = _locked((ROOT / "requirements.lock").read_text(encoding="utf-8"))
-    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    wanted = {name: extra for name, extra in project["optional-dependencies"].items() if name != "accessibility"}
+    extras = [line for extra in wanted.values() for line in extra]
     names = sorted({_name(line) for line in [*project["dependencies"], *extras]})
     missing = [name for name in names if name not in locked]
     if missing:

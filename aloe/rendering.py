@@ -6,52 +6,45 @@ Nothing is executed here, and no number of the run is computed. This module does
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aloe.errors import UserError
-from aloe.families import families, self_judging
-from aloe.findings import dal_sentence, differences_table, growth, late_sentence, manner_sentence, policies_table
 from aloe.folders import whole_folder
-from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
-from aloe.markdown import sentence
+from aloe.front_page import about
+from aloe.front_page import fields as front_page_fields
+from aloe.headline import FIGURE
+from aloe.markdown import literal, sentence
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
+from aloe.provenance_page import page_fields as provenance_fields
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
+from aloe.records import Transcript, read_jsonl, write_text
+from aloe.rendered_notebooks import folded, title, without_dead_links
 from aloe.runs import Run, open_run
-from aloe.stages import STAGES, read_notebook
+from aloe.stages import STAGES
+
+if TYPE_CHECKING:
+    from aloe.downloads import Figure
 
 SOURCES = ROOT / "aloe" / "report"
 _ROWS = ROOT / "aloe" / "data" / "published_rows.csv"
-_SIMULATED = """:::{admonition} Simulated
-:class: warning
-Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
-aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
-of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
-does in a world that is known, and nothing about people.
-:::"""
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-_REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
-_OWN_FAMILY = """
-:::{admonition} Judges of their own family
-:class: warning
-%s: of the model family `%s`, as are responders whose replies, or what policies learned from them, are judged here.
-Models favour their own, so judges of another family may see smaller differences.
-:::"""
-
-
-_UNPARSEABLE = """
-Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
-guessed: %s."""
 _CHOICES = "pages/published-and-corrected.md"
 _NUMBERS = "pages/published-numbers.md"
-_ENDED = "*The run ended here; the front page says why.*"
+_PROVENANCE = "pages/provenance.md"
+_DOWNLOADS = "pages/downloads.md"
+_TRANSCRIPTS = "pages/transcripts.md"
+_PAGES = (
+    _TRANSCRIPTS, "pages/method-and-limits.md", "pages/what-the-sandbox-shows.md", _CHOICES, _NUMBERS, _PROVENANCE,
+    _DOWNLOADS, "pages/change-one-thing.md", "pages/more-than-one-gpu.md", "pages/tried-on.md",
+)  # fmt: skip
 
 
 class Stopped(NamedTuple):
@@ -96,51 +89,86 @@ def report_is_current(run: Run) -> bool:
 
 
 def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None:
-    """Lay out what Sphinx reads: `conf.py`, the pages, the front page, and the notebooks with their code folded.
+    """Lay out what Sphinx reads: `conf.py`, the pages, the front page, the notebooks with their code folded, and in
+    `extra/` what goes into the report as it is: the data of figures, and the conversations.
 
     Raises:
         UserError: a notebook has not been executed, or the benchmark is not done, of a run that has not ended early.
     """
+    from aloe import downloads  # with libraries that a run with nothing to do is spared
+
     shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "notebooks").mkdir()
     notebooks = _notebooks(run, stopped)
-    for name, notebook in notebooks.items():
-        (folder / "notebooks" / f"{name}.ipynb").write_text(_folded(notebook), encoding="utf-8")
+    figures = downloads.figures(run, notebooks)
+    _write_notebooks(notebooks, figures, folder / "notebooks")
+    data = folder / "extra" / "data"
+    downloads.write_downloads(run, data)
+    browsable = _write_conversations(run, folder / "extra" / "transcripts")
+    pages = [page for page in _PAGES if browsable or page != _TRANSCRIPTS]
     fields = {
-        "run": run.name,
-        "description": run.params.description.rstrip("."),
-        "what_it_is": (_SIMULATED if run.params.simulated else _REAL) + _own_family(run),
-        "unparseable": _unparseable(run),
+        **about(run),
         "notebooks": "\n".join(f"notebooks/{name}" for name in notebooks),
+        "pages": "\n".join(page.removesuffix(".md") for page in pages),
     }
     if stopped is None:
         shutil.copy(run.figures / FIGURE, folder / FIGURE)
-        fields |= _found(run)
+        curves = [figure for figure in figures if figure.name == Path(FIGURE).stem]
+        fields |= front_page_fields(run)
+        fields["seen"] = literal((curves[0].sentence if curves else None) or "")
+        fields["caption"] = downloads.caption(curves, ".") if curves else ""
     else:
         fields |= {"stage": stopped.stage, "why": sentence(stopped.why)}
+    titles = {name: title(path) for name, path in notebooks.items()}
     front = "index.md" if stopped is None else "unfinished.md"
-    pages = ((front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run)), (_NUMBERS, _NUMBERS, _numbers(run)))
-    for name, target, values in pages:
+    for name, target, values in (
+        (front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run)), (_NUMBERS, _NUMBERS, _numbers(run)),
+        (_PROVENANCE, _PROVENANCE, provenance_fields(run)),
+        (_DOWNLOADS, _DOWNLOADS, downloads.page_fields(figures, data, titles)),
+    ):  # fmt: skip
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
         (folder / target).write_text(text, encoding="utf-8")
     (folder / "unfinished.md").unlink()
+    _keep_links(folder, {*pages, *(f"notebooks/{name}.ipynb" for name in notebooks)})
 
 
-def _found(run: Run) -> dict[str, str]:
-    """What the front page of a finished run says of its policies."""
-    benchmark = finished_metrics(run)["benchmark"]
-    return {
-        "sentence": headline(run).sentence,
-        "figure": FIGURE,
-        "table": markdown_table(run),
-        "growth": "\n".join(f"- {growth(name, own)}" for name, own in benchmark["policies"].items()),
-        "late": late_sentence(benchmark),
-        "personal": dal_sentence(benchmark),
-        "policies": policies_table(benchmark),
-        "shown": f"{manner_sentence(benchmark)} {unheard_sentence(run)}".strip(),
-        "differences": differences_table(benchmark) or "No two policies of this run were compared.",
-        "level": f"{run.params.benchmark.confidence:.0%}",
-    }
+def _write_notebooks(notebooks: Mapping[str, Path], figures: "Sequence[Figure]", folder: Path) -> None:
+    """Leave the notebooks with their code folded, and below each figure what is seen and where its data are."""
+    from aloe.downloads import caption
+
+    folder.mkdir()
+    for name, notebook in notebooks.items():
+        by_cell: dict[str, list[Figure]] = {}
+        for figure in figures:
+            if figure.notebook == name and figure.cell:
+                by_cell.setdefault(figure.cell, []).append(figure)
+        captions = {cell: caption(own) for cell, own in by_cell.items()}
+        alts = {cell: own[0].sentence for cell, own in by_cell.items() if len(own) == 1 and own[0].sentence}
+        write_text(folder / f"{name}.ipynb", folded(notebook, captions, alts))
+
+
+def _write_conversations(run: Run, folder: Path) -> bool:
+    """Leave the data of the transcripts browser; False where there are no conversations with scores."""
+    folder.mkdir(parents=True)
+    if not run.transcripts.is_file() or not run.scores.is_file():
+        return False
+    import pandas as pd
+
+    from aloe.transcript_browser import browser_files
+
+    files = browser_files(list(read_jsonl(Transcript, run.transcripts)), pd.read_parquet(run.scores))
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return True
+
+
+def _keep_links(folder: Path, pages: set[str]) -> None:
+    """Take out what a run that ended early has no page for: the page itself, and links to it, whose words stay."""
+    for path in (folder / "pages").glob("*.md"):
+        if path.relative_to(folder).as_posix() not in pages:
+            path.unlink()
+    for path in (folder / "index.md", *(folder / "pages").glob("*.md")):
+        there = {os.path.relpath(folder / page, path.parent) for page in pages}
+        path.write_text(without_dead_links(path.read_text(encoding="utf-8"), there), encoding="utf-8")
 
 
 def _choices(run: Run) -> dict[str, str]:
@@ -164,13 +192,6 @@ def _numbers(run: Run) -> dict[str, str]:
     return page_fields(own.n_profiles * own.n_personalities, own.n_turns)
 
 
-def _own_family(run: Run) -> str:
-    """What the front page says of judges that are of the responders' family; nothing if there is none."""
-    judges = self_judging(run.params)
-    named = ", ".join(f"`{judge}`" for judge in judges)
-    return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
-
-
 def _ablation(run: Run) -> Path:
     """Where the run `ablation` beside this one leaves its numbers."""
     return open_run("ablation", outputs=run.root.parent).metrics
@@ -186,15 +207,9 @@ def _table(rows: Sequence[Departure]) -> str:
 
 def _inputs(run: Run) -> list[Path]:
     executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
-    stored = [path for path in (_ablation(run),) if path.is_file() and path != run.metrics]
-    return [*executed, run.metrics, run.figures / FIGURE, SOURCES, _ROWS, *stored]
-
-
-def _unparseable(run: Run) -> str:
-    """What the front page says of answers that could not be read; nothing where all could."""
-    counts = run.read_metrics().get("unparseable", {}) if run.metrics.is_file() else {}
-    counted = ", ".join(f"`{role}` {n:,}" for role, n in counts.items() if n)
-    return _UNPARSEABLE % counted if counted else ""
+    maybe = (_ablation(run), run.transcripts, run.scores)
+    stored = [path for path in maybe if path.is_file() and path != run.metrics]
+    return [*executed, run.metrics, run.figures, SOURCES, _ROWS, *stored]
 
 
 def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:
@@ -208,32 +223,3 @@ def _notebooks(run: Run, stopped: Stopped | None) -> dict[str, Path]:
         if ended:
             break
     return paths
-
-
-def _until_it_ended(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cells up to the one that raised, without its traceback and the marks of papermill; all if none did."""
-    kept = []
-    for cell in cells:
-        if "papermill-error-cell-tag" not in cell["metadata"].get("tags", []):
-            kept.append(cell)
-        if cell["metadata"].get("papermill", {}).get("exception"):
-            cell["outputs"] = [output for output in cell["outputs"] if output["output_type"] != "error"]
-            return [*kept, {"cell_type": "markdown", "id": "ended", "metadata": {}, "source": _ENDED}]
-    return kept
-
-
-def _folded(notebook: Path) -> str:
-    """A notebook whose code is folded away, cell by cell; outputs stay in sight, but for bars that only run live.
-
-    Cells that hold nothing but parameters are left out.
-    """
-    content = read_notebook(notebook)
-    content["cells"] = _until_it_ended(content["cells"])
-    for cell in content["cells"]:
-        if cell["cell_type"] == "code":
-            tags = set(cell["metadata"].get("tags", []))
-            hidden = "remove-cell" if tags & {"parameters", "injected-parameters"} else "hide-input"
-            cell["metadata"]["tags"] = sorted({*tags, hidden})
-            cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
-    content["metadata"].pop("widgets", None)
-    return json.dumps(content)

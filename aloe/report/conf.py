@@ -9,7 +9,7 @@ project = "Interact to align"
 author = "The ALOE study authors"
 html_title = "Interact to align"
 
-extensions = ["myst_nb", "mathml"]
+extensions = ["myst_nb", "mathml", "accessible"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -23,7 +23,9 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # a widget has a text form bes
 
 html_theme = "furo"
 html_static_path = ["static"]
+html_extra_path = ["extra"]  # data for downloads and for the transcripts browser, as they are
 html_css_files = ["report.css"]
+html_js_files = ["scrollable.js"]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sourcelink = False

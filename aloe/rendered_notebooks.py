@@ -1,0 +1,77 @@
+"""Executed notebooks as the report shows them: code folded away, and below each figure what is seen and its data.
+
+In: a notebook, and what stands below which of its cells. Out: the notebook as JSON for MyST-NB. Outputs stay as they
+are but for bars that only run live. What a run that ended early has no page for is no link. This module does not know
+what the notebooks say.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aloe.stages import read_notebook
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_ENDED = "*The run ended here; the front page says why.*"
+_PARAMETERS = {"parameters", "injected-parameters"}
+
+
+def folded(notebook: Path, captions: Mapping[str, str], alts: Mapping[str, str]) -> str:
+    """A notebook whose code is folded away, cell by cell. Cells that hold nothing but parameters are left out.
+
+    Args:
+        notebook: an executed one; one that ended early is shown up to where it ended.
+        captions: by a cell's id, Markdown to stand below its outputs.
+        alts: by a cell's id, what is seen on its image, to stand after the description that the cell itself has.
+    """
+    content = read_notebook(notebook)
+    cells = []
+    for cell in _until_it_ended(content["cells"]):
+        cells.append(cell)
+        if cell["cell_type"] != "code":
+            continue
+        tags = set(cell["metadata"].get("tags", []))
+        cell["metadata"]["tags"] = sorted({*tags, "remove-cell" if tags & _PARAMETERS else "hide-input"})
+        cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
+        name = cell.get("id", "")
+        if name in alts:
+            image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
+            image["alt"] = f"{image.get('alt', '')} {alts[name]}".strip()
+        if name in captions:
+            cells.append({"cell_type": "markdown", "id": f"{name}-data", "metadata": {}, "source": captions[name]})
+    content["cells"] = cells
+    content["metadata"].pop("widgets", None)
+    return json.dumps(content)
+
+
+def title(notebook: Path) -> str:
+    """The first heading of a notebook, without what follows a colon; its file's name where it has none."""
+    for cell in read_notebook(notebook)["cells"]:
+        text = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+        if cell["cell_type"] == "markdown" and text.startswith("# "):
+            return text.splitlines()[0].removeprefix("# ").partition(":")[0].strip()
+    return notebook.stem
+
+
+def without_dead_links(text: str, there: Collection[str]) -> str:
+    """Markdown in which a link to a page or notebook that is not there is left as its words.
+
+    >>> without_dead_links("[a](a.md), [b](b.md)", {"a.md"})
+    '[a](a.md), b'
+    """
+    links = r"\[([^\]]*)\]\(((?!\w+:)[^)\s#]+\.(?:md|ipynb))\)"
+    return re.sub(links, lambda link: link[0] if link[2] in there else link[1], text)
+
+
+def _until_it_ended(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells up to the one that raised, without its traceback and the marks of papermill; all if none did."""
+    kept = []
+    for cell in cells:
+        if "papermill-error-cell-tag" not in cell["metadata"].get("tags", []):
+            kept.append(cell)
+        if cell["metadata"].get("papermill", {}).get("exception"):
+            cell["outputs"] = [output for output in cell["outputs"] if output["output_type"] != "error"]
+            return [*kept, {"cell_type": "markdown", "id": "ended", "metadata": {}, "source": _ENDED}]
+    return kept
