@@ -65,7 +65,7 @@ def test_the_page_links_every_figures_data_and_the_notebook_that_draws_it(run, t
     assert "manifest.json" not in fields["others"]  # this run has none
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "data" / "al_curves.csv"), CURVES)
     assert (tmp_path / "data" / "scores.csv").read_text() == (
-        "policy,case,profile_id,personality_id,turn,judge,level\ndpo,c,p,t,1,j,4\n"
+        "policy,case,profile_id,personality_id,turn,judge,level,level_shuffled,level_blind\ndpo,c,p,t,1,j,4,,\n"
     )
 
 

@@ -42,7 +42,7 @@ def test_the_level_for_ones_own_persona_is_said_where_it_was_measured(run):
     policies["base"] |= {"dal": 0.0, "dal_ci": [-0.2, 0.2]}
     run.update_metrics({"benchmark": {"policies": policies}})
     said = front_page.fields(run)["found"]
-    assert "By dAL, replies are rated higher for their own user than for a stranger with `dpo`" in said
+    assert "rated higher for their own user than for a stranger with `dpo`" in said
     assert "not told apart from replies to anybody with `base`" in said
 
 
