@@ -52,7 +52,7 @@ class Timed(NamedTuple):
     what: str
     arm: str
     number: int
-    count: int
+    asked: int
     rate: float
     per_cpu: float
 
