@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -33,7 +33,7 @@ def mean_estimate(values: Array, clusters: Codes, confidence: float) -> Estimate
     """
     deviations = cluster_deviations(values[:, None], clusters)[:, 0]
     variance = float(deviations @ deviations) / (len(deviations) * max(1, len(deviations) - 1))
-    return _t_interval(float(values.mean()), variance, len(deviations) - 1, confidence)
+    return t_interval(float(values.mean()), variance, len(deviations) - 1, confidence)
 
 
 def p_value(values: Array, clusters: Codes) -> float | None:
@@ -88,12 +88,13 @@ def two_way_estimate(values: Array, rows: Codes, columns: Codes, confidence: flo
         return Estimate(value, None, None)
     by_row, by_column = (float(part @ part) / (len(part) * (len(part) - 1)) for part in parts)
     design = np.hstack([np.eye(len(part))[codes] for part, codes in zip(parts, (rows, columns), strict=True)])
-    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-    spare = n - int(np.linalg.matrix_rank(design))
+    fitted, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    left = values - design @ fitted
+    spare = n - int(rank)
     within = float(left @ left) / spare / n if spare else 0.0
     variance = max(by_row + by_column - within, by_row, by_column)
     spread = by_row**2 / (len(parts[0]) - 1) + by_column**2 / (len(parts[1]) - 1) + within**2 / max(1, spare)
-    return _t_interval(value, variance, variance**2 / spread if spread else 1.0, confidence)
+    return t_interval(value, variance, variance**2 / spread if spread else 1.0, confidence)
 
 
 def share_estimate(share: float, n: int, confidence: float) -> Estimate:
@@ -131,7 +132,7 @@ def correlation_estimate(x: Array, y: Array, clusters: Codes, confidence: float)
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
 def jackknife_estimate(
@@ -152,7 +153,7 @@ def jackknife_estimate(
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
 def totals_estimate(statistic: Callable[[Array], float | None], totals: Array, confidence: float) -> Estimate | None:
@@ -176,7 +177,7 @@ def totals_estimate(statistic: Callable[[Array], float | None], totals: Array, c
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
 def cluster_deviations(values: Array, clusters: Codes) -> Array:
@@ -206,9 +207,16 @@ def _correlation(pairs: Array) -> float | None:
     return float(stats.pearsonr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
-def _t_interval(value: float, variance: float, freedom: float, confidence: float) -> Estimate:
-    """`freedom`: degrees of freedom; with none there is no interval."""
+def t_interval(value: float, variance: float, freedom: float, confidence: float) -> Estimate:
+    """`value` with t times its standard error on either side; no interval without degrees of freedom.
+
+    Args:
+        value: the estimate.
+        variance: of the estimate, 0 or above.
+        freedom: degrees of freedom; need not be whole.
+        confidence: of the interval.
+    """
     if freedom <= 0:
         return Estimate(value, None, None)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
     return Estimate(value, value - half, value + half)

@@ -6,14 +6,13 @@ the clusters. That estimate errs with 20 clusters, so the bands are calibrated f
 This module does not know what the numbers mean.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from aloe.intervals import Array, Codes, cluster_deviations, slope_weights
 
-N_ESTIMATES, N_PER_ESTIMATE = 100, 200
+N_ESTIMATES, N_PER_ESTIMATE = 100, 100
 
 
 class NullBands(NamedTuple):
@@ -41,58 +40,52 @@ def null_bands(values: Array, clusters: Codes, confidence: float, n_curves: int,
     deviations = cluster_deviations(values, clusters)
     size, (n_clusters, n_turns) = float(np.abs(deviations).max()), deviations.shape
     deviations = deviations / (size or 1.0)  # neither number depends on the unit
-    root = _root(_by_lag(deviations.T @ deviations))
-    if root is None:
+    roots = _roots((deviations.T @ deviations)[None])
+    if not len(roots):
         return None
-    curves = rng.standard_normal((n_curves, n_turns)) @ root.T
+    noise = rng.standard_normal((n_curves, n_turns))
     anew = rng.standard_normal((N_ESTIMATES, max(1, n_clusters - 1), n_turns)) @ _square_root(deviations)
-    noise, again = rng.standard_normal((N_PER_ESTIMATE, n_turns)), []
-    for sample in anew:
-        other = _root(_by_lag(sample.T @ sample))
-        if other is not None:
-            again.append(noise @ other.T)
-    ends = [_calibrated(statistic, curves, np.array(again), confidence) for statistic in (_n_ir_size, _n_r2)]
-    return NullBands((-ends[0], ends[0]), (0.0, ends[1]))
+    others = _roots(np.einsum("sgi,sgj->sij", anew, anew))
+    again = rng.standard_normal((N_PER_ESTIMATE, n_turns)) @ others.transpose(0, 2, 1)
+    pairs = zip(_statistics(noise @ roots[0].T), _statistics(again), strict=True)
+    n_ir, n_r2 = (_calibrated(own, other, confidence) for own, other in pairs)
+    return NullBands((-n_ir, n_ir), (0.0, n_r2))
 
 
-def _calibrated(statistic: Callable[[Array], Array], curves: Array, again: Array, confidence: float) -> float:
-    """The quantile of the statistic whose level makes a band from an estimated covariance hold at `confidence`."""
-    own = np.sort(statistic(curves))
-    others = np.sort(statistic(again), axis=1)  # column j: a band's end at level (j + 1/2) / n, by estimate
-    held = (np.searchsorted(own, others, side="right") / len(own)).mean(axis=0)
-    levels = (np.arange(others.shape[1]) + 0.5) / others.shape[1]
+def _calibrated(own: Array, again: Array, confidence: float) -> float:
+    """The quantile of `own` whose level makes bands from estimated covariances hold at the rate `confidence`.
+
+    Shape: own (n_curves,), again (n_estimates, n_per_estimate), values of one statistic.
+    """
+    own, again = np.sort(own), np.sort(again, axis=1)  # column j: a band's end at level (j + 1/2) / n, by estimate
+    held = (np.searchsorted(own, again, side="right") / len(own)).mean(axis=0)
+    levels = (np.arange(again.shape[1]) + 0.5) / again.shape[1]
     return float(np.quantile(own, np.interp(confidence, held, levels)))
 
 
-def _n_ir_size(curves: Array) -> Array:
-    """Shape (..., n_turns) to (...,): slope over range, without its sign."""
-    return np.asarray(np.abs(curves @ slope_weights(curves.shape[-1])) / np.ptp(curves, axis=-1))
+def _statistics(curves: Array) -> tuple[Array, Array]:
+    """N-IR without its sign, and N-R2, of curves of mean 0: shape (..., n_turns) to (...,)."""
+    weights = slope_weights(curves.shape[-1])
+    slopes = np.abs(curves @ weights)
+    return slopes / np.ptp(curves, axis=-1), slopes**2 / (weights @ weights) / np.einsum("...i,...i->...", curves, curves)
 
 
-def _n_r2(curves: Array) -> Array:
-    """Shape (..., n_turns) to (...,): share of the variance between turns that a straight line explains."""
-    turns = np.arange(curves.shape[-1])
-    return np.asarray((curves @ slope_weights(len(turns))) ** 2 * turns.var() / curves.var(axis=-1))
+def _roots(products: Array) -> Array:
+    """R for each matrix of sums of products, so that `R @ noise` is a curve of mean 0 with that covariance.
 
+    The covariance is averaged along its diagonals: it depends on the lag only, which few clusters estimate better
+    than each of its entries. Permuting turns instead would ignore that neighbouring turns are alike. What an estimate
+    has of negative variances is taken as none; where nothing varies between turns there is no R.
 
-def _by_lag(products: Array) -> Array:
-    """(n_turns, n_turns) sums of products to one mean per lag, which few clusters estimate better than each entry."""
-    return np.array([np.diagonal(products, lag).mean() for lag in range(len(products))])
-
-
-def _root(by_lag: Array) -> Array | None:
-    """R, so that `R @ noise` is a curve of mean 0 with these covariances; None where there is nothing to vary.
-
-    Permuting turns instead would ignore that neighbouring turns are alike. What an estimate has of negative
-    variances is taken as none.
+    Shape: products (n, n_turns, n_turns), returned (at most n, n_turns, n_turns).
     """
-    n_turns = len(by_lag)
-    covariance = by_lag[np.abs(np.subtract.outer(np.arange(n_turns), np.arange(n_turns)))]
+    n_turns = products.shape[-1]
+    lags = np.abs(np.subtract.outer(np.arange(n_turns), np.arange(n_turns)))
+    by_lag = np.stack([np.diagonal(products, lag, 1, 2).mean(axis=1) for lag in range(n_turns)], axis=1)
     centre = np.eye(n_turns) - 1.0 / n_turns
-    variances, directions = np.linalg.eigh(centre @ covariance @ centre)
-    if variances.max() <= 1e-9:
-        return None
-    return np.asarray(directions * np.sqrt(np.maximum(variances, 0.0)))
+    variances, directions = np.linalg.eigh(centre @ by_lag[:, lags] @ centre)
+    kept = variances.max(axis=1) > 1e-9
+    return np.asarray(directions * np.sqrt(np.maximum(variances, 0.0))[:, None, :])[kept]
 
 
 def _square_root(deviations: Array) -> Array:
