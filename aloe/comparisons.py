@@ -43,10 +43,10 @@ def compare(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], confidence: f
     rows = []
     for one, other in pairs:
         both = frame[frame["policy"].isin([one, other])]
-        wide = _wide(both, one).join(_wide(both, other), how="inner", rsuffix=" other")
-        n_turns = wide.shape[1] // 2
-        gap = wide.to_numpy(float)[:, :n_turns] - wide.to_numpy(float)[:, n_turns:]
-        cases = _coded(wide.index, gap)
+        ours, theirs = _wide(both, one), _wide(both, other)
+        shared = ours.index.intersection(theirs.index).sort_values()
+        gap = ours.loc[shared].to_numpy(float) - theirs.loc[shared].to_numpy(float)
+        cases, n_turns = _coded(shared, gap), gap.shape[1]
         row = {"difference": f"{one} - {other}", "n_cases": len(gap)}
         rows.append(row | _entry("al_mean", gap.mean(axis=1), cases, confidence)
                     | _entry("ir", gap @ slope_weights(n_turns), cases, confidence))  # fmt: skip

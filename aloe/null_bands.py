@@ -46,7 +46,7 @@ def null_bands(values: Array, clusters: Codes, confidence: float, n_curves: int,
     noise = rng.standard_normal((n_curves, n_turns))
     anew = rng.standard_normal((N_ESTIMATES, max(1, n_clusters - 1), n_turns)) @ _square_root(deviations)
     others = _roots(np.einsum("sgi,sgj->sij", anew, anew))
-    again = rng.standard_normal((N_PER_ESTIMATE, n_turns)) @ others.transpose(0, 2, 1)
+    again = rng.standard_normal((len(others), N_PER_ESTIMATE, n_turns)) @ others.transpose(0, 2, 1)
     pairs = zip(_statistics(noise @ roots[0].T), _statistics(again), strict=True)
     n_ir, n_r2 = (_calibrated(own, other, confidence) for own, other in pairs)
     return NullBands((-n_ir, n_ir), (0.0, n_r2))
@@ -57,9 +57,9 @@ def _calibrated(own: Array, again: Array, confidence: float) -> float:
 
     Shape: own (n_curves,), again (n_estimates, n_per_estimate), values of one statistic.
     """
-    own, again = np.sort(own), np.sort(again, axis=1)  # column j: a band's end at level (j + 1/2) / n, by estimate
+    own, again = np.sort(own), np.sort(again, axis=1)  # column j: a band's end at level (j + 1) / (n + 1), by estimate
     held = (np.searchsorted(own, again, side="right") / len(own)).mean(axis=0)
-    levels = (np.arange(again.shape[1]) + 0.5) / again.shape[1]
+    levels = (np.arange(again.shape[1]) + 1) / (again.shape[1] + 1)
     return float(np.quantile(own, np.interp(confidence, held, levels)))
 
 
