@@ -54,7 +54,10 @@ def calibrated_mean(judged: Array, labels: Array, clusters: Codes, confidence: f
         return np.bincount(clusters, terms, minlength=n_profiles)
 
     people = by_profile(np.where(asked, labels - mean, 0.0)) / asked.sum()
-    beyond = by_profile(judged - all_mean) / len(judged) - by_profile(np.where(asked, judged - rated_mean, 0.0)) / asked.sum()
+    beyond = (
+        by_profile(judged - all_mean) / len(judged)
+        - by_profile(np.where(asked, judged - rated_mean, 0.0)) / asked.sum()
+    )
     size = float(beyond @ beyond)
     power = float(np.clip(-(people @ beyond) / size, 0, 1)) if size > 1e-18 else 0.0
     freedom = len(np.unique(clusters[asked])) - 1
@@ -87,8 +90,8 @@ def planned_labels(
         confidence: of the interval.
         intraclass: ρ, of items of one profile.
 
-    >>> planned_labels(0.15, 1.0, 0.8, 1000, 20, intraclass=0.0), planned_labels(0.15, 1.0, 0.0, 1000, 20, intraclass=0.0)
-    (81, 195)
+    >>> [planned_labels(0.15, 1.0, correlation, 1000, 20, intraclass=0.0) for correlation in (0.8, 0.0)]
+    [81, 195]
 
     Returns: None where not even a label for every item would do.
 

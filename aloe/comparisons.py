@@ -6,6 +6,7 @@ many (`intervals.two_way_estimate`: wide, as 5 personalities say little about al
 primary intervals. This module knows no file.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from aloe.intervals import Array, Codes, holm, mean_estimate, p_value, slope_wei
 from aloe.metrics import complete_cases
 
 KEYS = ["case", "profile_id", "personality_id"]
+ENDS = ("", "_low", "_high", "_two_way_low", "_two_way_high", "_p", "_p_holm")
 
 
 class Levels(NamedTuple):
@@ -40,22 +42,22 @@ def compare(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], confidence: f
     Raises:
         ValueError: no case is complete for both of a pair.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one, other in pairs:
         both = frame[frame["policy"].isin([one, other])]
         ours, theirs = _wide(both, one), _wide(both, other)
         shared = ours.index.intersection(theirs.index).sort_values()
         gap = ours.loc[shared].to_numpy(float) - theirs.loc[shared].to_numpy(float)
         cases, n_turns = _coded(shared, gap), gap.shape[1]
-        row = {"difference": f"{one} - {other}", "n_cases": len(gap)}
+        row: dict[str, Any] = {"difference": f"{one} - {other}", "n_cases": len(gap)}
         rows.append(row | _entry("al_mean", gap.mean(axis=1), cases, confidence)
                     | _entry("ir", gap @ slope_weights(n_turns), cases, confidence))  # fmt: skip
-    table = pd.DataFrame(rows)
     names = ("al_mean", "ir")
-    adjusted = holm([None if pd.isna(row[f"{name}_p"]) else row[f"{name}_p"] for row in rows for name in names])
-    for i, name in enumerate(names):
-        table[f"{name}_p_holm"] = pd.Series(adjusted[i :: len(names)], dtype=float)
-    return table
+    adjusted = holm([row[f"{name}_p"] for row in rows for name in names])
+    for i, (row, name) in enumerate(itertools.product(rows, names)):
+        row[f"{name}_p_holm"] = adjusted[i]
+    columns = [f"{name}{end}" for name in names for end in ENDS]
+    return pd.DataFrame(rows, columns=["difference", "n_cases", *columns]).astype(dict.fromkeys(columns, float))
 
 
 def intervals_table(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:

@@ -67,7 +67,9 @@ def _statistics(curves: Array) -> tuple[Array, Array]:
     """N-IR without its sign, and N-R2, of curves of mean 0: shape (..., n_turns) to (...,)."""
     weights = slope_weights(curves.shape[-1])
     slopes = np.abs(curves @ weights)
-    return slopes / np.ptp(curves, axis=-1), slopes**2 / (weights @ weights) / np.einsum("...i,...i->...", curves, curves)
+    return slopes / np.ptp(curves, axis=-1), slopes**2 / (weights @ weights) / np.einsum(
+        "...i,...i->...", curves, curves
+    )
 
 
 def _roots(products: Array) -> Array:

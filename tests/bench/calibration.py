@@ -148,6 +148,9 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
         "personality and case, each an AR(1) over the turns, half of it shared by the arms. Levels are rounded to "
         "1 to 5. dAL: levels of the first arm minus those of the same replies for a stranger, "
         "which carry the stranger's profile and personality and share half of the case's variance.",
+        *([] if len(rows) == len(cells()) else [
+            f"**{len(rows)} of {len(cells())} cells so far**: `python tests/bench/calibration.py --resume` goes on.",
+        ]),
         "## No effect: how often is one reported?",
         f"Targets: {FALSE_ALARMS[0]:.0%} to {FALSE_ALARMS[1]:.0%} of intervals exclude 0, {BAND[0]:.0%} to "
         f"{BAND[1]:.0%} of N-IR and N-R² lie in the null band. Missed: {len(misses)} of {checks} checks. With {n:,} "
@@ -160,22 +163,28 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
               for _, row in fixed.iterrows()),
             ("all", "", "", *_shares(fixed[list(CHECKS)].mean()), "", f"{fixed['dal_profile_means'].mean():.1%}"),
         ]),
-        "## The same, had the personalities been drawn from many",
-        "No effect on average of all personalities, but by chance one on average of the five at hand. The primary "
-        "intervals do not speak of other personalities, and have no target here: read as if they did, they exclude 0 "
-        "far too often where personalities differ. The two-way intervals are made for this reading. They are wide, "
-        f"as five personalities say little about all others. {int(drawn['studies'].min()):,} studies a row.",
-        _table(two, [(*_names(row), *(f"{row[name]:.1%}" for name in (*INTERVALS[:3], *TWO_WAY)))
-                     for _, row in drawn.iterrows()]),
-        "## A planted slope: how often is it found?",
-        f"{int(power['studies'].min()):,} studies a row. Slope of the first arm, in levels a turn before rounding, at "
-        f"{N_PROFILES * N_PERSONALITIES} cases; the other arm and the levels for strangers have none, so AVG and dAL "
-        f"differ by {(N_TURNS - 1) / 2:g} slopes. N-IR and N-R²: outside their null bands.",
-        _table(("mix", "autocorrelation", "slope", *TITLES), [
-            (*_names(row)[1:], f"{row['slope']:g}", *(f"{row[name]:.1%}" for name in CHECKS[:8]))
-            for _, row in power.iterrows()
-        ]),
     ]  # fmt: skip
+    if len(drawn):
+        parts += [
+            "## The same, had the personalities been drawn from many",
+            "No effect on average of all personalities, but by chance one on average of the five at hand. The primary "
+            "intervals do not speak of other personalities and have no target here: read as if they did, they exclude "
+            "0 far too often where personalities differ. The two-way intervals are made for this reading. They are "
+            f"wide, as five personalities say little about all others. {int(drawn['studies'].min()):,} studies a row.",
+            _table(two, [(*_names(row), *(f"{row[name]:.1%}" for name in (*INTERVALS[:3], *TWO_WAY)))
+                         for _, row in drawn.iterrows()]),
+        ]  # fmt: skip
+    if len(power):
+        parts += [
+            "## A planted slope: how often is it found?",
+            f"{int(power['studies'].min()):,} studies a row. Slope of the first arm, in levels a turn before rounding, "
+            f"at {N_PROFILES * N_PERSONALITIES} cases; the other arm and the levels for strangers have none, so AVG "
+            f"and dAL differ by {(N_TURNS - 1) / 2:g} slopes. N-IR and N-R²: outside their null bands.",
+            _table(("mix", "autocorrelation", "slope", *TITLES), [
+                (*_names(row)[1:], f"{row['slope']:g}", *(f"{row[name]:.1%}" for name in CHECKS[:8]))
+                for _, row in power.iterrows()
+            ]),
+        ]  # fmt: skip
     return "\n\n".join(parts) + "\n", not misses
 
 
@@ -183,7 +192,7 @@ def main() -> int:
     """Simulate every cell, write both files, compare with the targets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000, help="in each cell of fixed personalities and no effect")
-    parser.add_argument("--others", type=int, default=100, help="in each other cell")
+    parser.add_argument("--others", type=int, default=200, help="in each other cell")
     parser.add_argument("--resume", action="store_true", help="keep the rows that the file has")
     options = parser.parse_args()
     table = pd.read_csv(OUT) if options.resume else pd.DataFrame()
@@ -192,9 +201,9 @@ def main() -> int:
         row = measured(cell, number, options.studies if checked else options.others)
         table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
         write_text(OUT, table.to_csv(index=False, float_format="%g"))
+        write_text(OUT.with_suffix(".md"), report(table)[0])
         print(number + 1, "of", len(cells()), cell, file=sys.stderr, flush=True)
     text, good = report(table)
-    write_text(OUT.with_suffix(".md"), text)
     print(text)
     return 0 if good else 1
 

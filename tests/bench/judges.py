@@ -54,7 +54,7 @@ def study(setting: Setting, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
     rated, again, truth = [], [], []
     for policy, mean in QUALITY.items():
         shape = (N_PROFILES, N_PERSONALITIES, N_TURNS)
-        sizes = ((N_PROFILES, 1, 1), shape[:2] + (1,), shape)
+        sizes = ((N_PROFILES, 1, 1), (*shape[:2], 1), shape)
         fits = mean + sum(sd * rng.standard_normal(size) for sd, size in zip(SPREADS, sizes, strict=True))
         for (p, t, k), fit in np.ndenumerate(np.minimum(fits, HIGHEST)):
             unit = (policy, f"bench-p{p:02d}-t{t}", f"bench-p{p:02d}", f"bench-t{t}", k + 1)
@@ -65,8 +65,9 @@ def study(setting: Setting, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
                 rated.append((*unit, name, level + (own and draw.random() < setting.favour)))
             again += [(*unit, run, judge.rate(fit, setting.errors[-1], draw)) for run in (1, 2)]
     columns = ["policy", "case", "profile_id", "personality_id", "turn"]
-    return (pd.DataFrame(rated, columns=[*columns, "judge", "level"]),
-            pd.DataFrame(again, columns=[*columns, "run", "level"]), pd.DataFrame(truth, columns=[*columns, "level"]))  # fmt: skip
+    others = ([*columns, "judge", "level"], [*columns, "run", "level"], [*columns, "level"])
+    first, second, third = (pd.DataFrame(x, columns=y) for x, y in zip((rated, again, truth), others, strict=True))
+    return first, second, third
 
 
 def population_mean() -> float:
@@ -96,7 +97,9 @@ def estimates(setting: Setting, seed: int) -> list[dict[str, Any]]:
         "mean corrected by labels": (population_mean(), *mean.mean),
         "mean by labels alone": (population_mean(), *mean.labels_alone),
     }
-    return [dict(zip(("what", "planted", "value", "low", "high"), (name, *row), strict=True)) for name, row in found.items()]
+    return [
+        dict(zip(("what", "planted", "value", "low", "high"), (name, *row), strict=True)) for name, row in found.items()
+    ]
 
 
 def report(rows: pd.DataFrame) -> tuple[str, bool]:
@@ -104,8 +107,8 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
     head = ("setting", "what", "planted", "mean estimate", "covered", "median half-width", "target met")
     lines = [
         f"{N_PROFILES} profiles x {N_PERSONALITIES} personalities x {N_TURNS} turns, three policies and three judges, "
-        f"95% intervals clustered on profiles. Target: {TARGET:.0%} of intervals cover what was planted. *Judge error*: "
-        "share of wrong levels, beside the truth; *agreement with itself*: the same judge asked twice; "
+        f"95% intervals clustered on profiles. Target: {TARGET:.0%} of intervals cover what was planted. *Judge "
+        "error*: share of wrong levels, beside the truth; *agreement with itself*: the same judge asked twice; "
         "*self-preference*: levels more for the own family; *mean corrected by labels*: mean true level from a "
         f"favouring judge's levels of all replies and {N_LABELS} true ones. In *unequal errors* one judge errs more "
         "than the others and nobody is favoured: what self-preference shows there is a bias of the method, without "
@@ -128,8 +131,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     options = parser.parse_args()
-    rows = [{"setting": name, "seed": seed, **row}
-            for name, setting in SETTINGS.items() for seed in range(options.seeds) for row in estimates(setting, seed)]  # fmt: skip
+    rows = []
+    for name, setting in SETTINGS.items():
+        for seed in range(options.seeds):
+            rows += [{"setting": name, "seed": seed, **row} for row in estimates(setting, seed)]
     table = pd.DataFrame(rows)
     write_text(OUT, table.to_csv(index=False, float_format="%.6g"))
     text, good = report(pd.read_csv(OUT))

@@ -24,7 +24,9 @@ VALUES = [1.0, 2.0, 3.0, 4.0, 5.0]
 
 def two_judges(one, other, n_profiles=None):
     """Judgements of arrays (n_cases, n_turns) by judges a and b."""
-    return pd.concat([judgements(one, judge="a", n_profiles=n_profiles), judgements(other, judge="b", n_profiles=n_profiles)])
+    return pd.concat(
+        [judgements(one, judge="a", n_profiles=n_profiles), judgements(other, judge="b", n_profiles=n_profiles)]
+    )
 
 
 def test_weighted_kappa_by_hand_and_as_scikit_learn_has_it():
@@ -100,9 +102,15 @@ def test_errors_are_counted_against_the_truth():
 
 def favoured(offset, policies=("p", "q", "n"), judges=("jp", "jq", "jn")):
     """Quality by policy, strictness by judge, and the offset where the families match; constant over turns."""
-    own, quality, strictness = {("p", "jp"), ("q", "jq")}, {"p": 2.0, "q": 3.0, "n": 1.5}, {"jp": 0.0, "jq": -0.5, "jn": 0.25}
+    own, quality, strictness = (
+        {("p", "jp"), ("q", "jq")},
+        {"p": 2.0, "q": 3.0, "n": 1.5},
+        {"jp": 0.0, "jq": -0.5, "jn": 0.25},
+    )
     return pd.concat([
-        judgements(np.full((6, 2), quality[policy] + strictness[judge] + offset * ((policy, judge) in own)), policy, judge)
+        judgements(
+            np.full((6, 2), quality[policy] + strictness[judge] + offset * ((policy, judge) in own)), policy, judge
+        )
         for policy in policies for judge in judges
     ])  # fmt: skip
 
