@@ -51,7 +51,7 @@ def calibrated_mean(judged: Array, labels: Array, clusters: Codes, confidence: f
     mean, rated_mean, all_mean = label.sum() / asked.sum(), rated.sum() / asked.sum(), judged.mean()
 
     def by_profile(terms: Array) -> Array:
-        return np.bincount(clusters, terms, minlength=n_profiles)
+        return np.asarray(np.bincount(clusters, terms, minlength=n_profiles), dtype=float)
 
     people = by_profile(np.where(asked, labels - mean, 0.0)) / asked.sum()
     beyond = (
