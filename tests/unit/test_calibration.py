@@ -62,9 +62,9 @@ def test_levels_have_the_variance_autocorrelation_and_sharing_that_were_asked_fo
     assert (arms[:, 0] * arms[:, 1]).mean() / arms.var() == pytest.approx(0.5, abs=0.03)
     together = (arms[:, :, ::5] * arms[:, :, 1::5]).mean() / arms.var()  # two cases of a profile: 0.25 / 1.25
     assert together == pytest.approx(0.2, abs=0.04)
-    # for a stranger: the same variance; of the own level the shared half of the case, 0.5 / 1.25
+    # for a stranger: the same variance; sqrt(0.5) of the case's effect on the own level is in it: sqrt(0.5) / 1.25
     assert stranger.var() == pytest.approx(0.64 * 1.25, rel=0.05)
-    assert (arms[:, 0] * stranger).mean() / arms.var() == pytest.approx(0.4, abs=0.04)
+    assert (arms[:, 0] * stranger).mean() / arms.var() == pytest.approx(0.566, abs=0.04)
     judged = calibration.STRANGERS.stranger_profiles * 5  # the first case of the profile that is judged
     alike = (stranger * arms[:, 0, judged]).mean() / arms.var()  # the stranger's profile: 0.25 / 1.25
     assert alike == pytest.approx(0.2, abs=0.04)
