@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from aloe.agreement import Level, alpha, coincidences
 from aloe.human_answers import Answer
 from aloe.human_sheet import KeyLine
-from aloe.intervals import Codes, Estimate, mean_estimate, share_estimate, totals_estimate
-
-Array = npt.NDArray[np.float64]
-Level = Literal["nominal", "ordinal", "interval"]
+from aloe.intervals import Array, Codes, Estimate, mean_estimate, share_estimate, totals_estimate
 
 
 class Results(NamedTuple):
@@ -103,33 +100,6 @@ def agreement(decoded: pd.DataFrame, confidence: float) -> dict[str, Estimate | 
         ])  # fmt: skip
         found[name] = totals_estimate(functools.partial(alpha, values=values, level=level), totals, confidence)
     return found
-
-
-def coincidences(ratings: Array, values: Sequence[float]) -> Array:
-    """How often two raters give a unit the values c and k; a unit of m ratings adds m in all, one of fewer than 2 none.
-
-    Shape: ratings (n_units, n_raters), NaN where a rater is silent; returned (n_values, n_values), symmetric.
-
-    Source: Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C.
-    """
-    counts = np.stack([(ratings == value).sum(axis=1) for value in values], axis=1).astype(float)
-    counts = counts[counts.sum(axis=1) >= 2]
-    pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(len(values))
-    return np.asarray((pairs / (counts.sum(axis=1) - 1)[:, None, None]).sum(axis=0))
-
-
-def alpha(sums: Array, values: Sequence[float], level: Level) -> float | None:
-    """Krippendorff's alpha from `coincidences`: 1 minus observed over expected disagreement.
-
-    Source: Krippendorff (2011), sections C to E, whose squared differences these are.
-
-    Returns: None where nothing can be paired, or only one value occurs.
-    """
-    each = sums.sum(axis=1)
-    places = np.cumsum(each) - each / 2 if level == "ordinal" else np.asarray(values)
-    apart = np.subtract.outer(places, places) ** 2 if level != "nominal" else 1.0 - np.eye(len(each))
-    expected = float((np.outer(each, each) * apart).sum())
-    return None if expected == 0 else 1 - (float(each.sum()) - 1) * float((sums * apart).sum()) / expected
 
 
 def planned_items(half_width: float, n_profiles: int, confidence: float = 0.95, intraclass: float = 0.05) -> int | None:

@@ -1,17 +1,17 @@
-"""Uncertainty of shares, means and curves over clustered cases: t intervals, a jackknife, noise without a trend.
+"""Uncertainty of shares, means and curves over clustered cases: t intervals, a jackknife, two-way intervals, Holm.
 
 In: arrays with one row per case, and the cluster (here: the profile) of each row as a code 0..n_clusters-1. Out:
-`Estimate`s and simulated curves. Cases of one cluster may depend on each other; clusters are taken as independent.
+`Estimate`s and p-values. Cases of one cluster may depend on each other; clusters are taken as independent.
 With 20 clusters a percentile bootstrap rejects a true null in 8 to 9% of studies, t on cluster means in 5 to 6%.
 This module does not know what the numbers mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -31,9 +31,70 @@ def mean_estimate(values: Array, clusters: Codes, confidence: float) -> Estimate
     Shape: values (n_cases,), clusters (n_cases,). A cluster that lost cases weighs less in the interval, as it does
     in the mean (the ratio estimator's linear form); with equally many cases this is the t interval on cluster means.
     """
-    deviations = _cluster_deviations(values[:, None], clusters)[:, 0]
+    deviations = cluster_deviations(values[:, None], clusters)[:, 0]
     variance = float(deviations @ deviations) / (len(deviations) * max(1, len(deviations) - 1))
-    return _t_interval(float(values.mean()), variance, len(deviations), confidence)
+    return t_interval(float(values.mean()), variance, len(deviations) - 1, confidence)
+
+
+def p_value(values: Array, clusters: Codes) -> float | None:
+    """Two-sided p-value of a mean of 0, from the same t on cluster means as `mean_estimate`.
+
+    It is below 1 - confidence exactly where that interval leaves out 0.
+
+    Returns: None with a single cluster, or where nothing varies and the mean is 0.
+    """
+    deviations = cluster_deviations(values[:, None], clusters)[:, 0]
+    n, mean = len(deviations), float(values.mean())
+    error = (float(deviations @ deviations) / (n * max(1, n - 1))) ** 0.5
+    if n < 2 or (error == 0 and mean == 0):
+        return None
+    return float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else 0.0
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values of a set of tests, adjusted so that the chance of any false alarm among them stays below the level.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on, never above 1 nor below the one before (Holm
+    1979, Scandinavian Journal of Statistics 6). None stays None and counts as no test.
+
+    >>> holm([0.01, 0.04, None, 0.03])
+    [0.03, 0.06, None, 0.06]
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    tests = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    least = 0.0
+    for rank, (p, i) in enumerate(tests):
+        least = adjusted[i] = max(least, min(1.0, (len(tests) - rank) * p))
+    return adjusted
+
+
+def two_way_estimate(values: Array, rows: Codes, columns: Codes, confidence: float) -> Estimate:
+    """Mean of one value per case, with an interval that takes both rows and columns as draws from many.
+
+    Variance: that of row means plus that of column means minus that of what is left without both, which the two count
+    twice (Cameron, Gelbach and Miller 2011, Journal of Business and Economic Statistics 29; with equally many cases
+    in all cells the ANOVA estimator), and never less than the larger of the first two. Degrees of freedom:
+    Satterthwaite's (1946). With 20 rows and 5 columns a 95% interval leaves out a true mean in 1.2 to 5.5% of
+    simulated studies, at most where columns differ much and least where neither rows nor columns do
+    (`tests/bench/calibration.py`): 5 columns say little about all others, so it is wide.
+
+    Shape: values, rows and columns (n_cases,); codes from 0.
+
+    Returns: an estimate without interval where there is a single row or a single column.
+    """
+    value, n = float(values.mean()), len(values)
+    parts = [cluster_deviations(values[:, None], codes)[:, 0] for codes in (rows, columns)]
+    if min(map(len, parts)) < 2:
+        return Estimate(value, None, None)
+    by_row, by_column = (float(part @ part) / (len(part) * (len(part) - 1)) for part in parts)
+    design = np.hstack([np.eye(len(part))[codes] for part, codes in zip(parts, (rows, columns), strict=True)])
+    fitted, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    left = values - design @ fitted
+    spare = n - int(rank)
+    within = float(left @ left) / spare / n if spare else 0.0
+    variance = max(by_row + by_column - within, by_row, by_column)
+    spread = by_row**2 / (len(parts[0]) - 1) + by_column**2 / (len(parts[1]) - 1) + within**2 / max(1, spare)
+    return t_interval(value, variance, variance**2 / spread if spread else 1.0, confidence)
 
 
 def share_estimate(share: float, n: int, confidence: float) -> Estimate:
@@ -71,7 +132,7 @@ def correlation_estimate(x: Array, y: Array, clusters: Codes, confidence: float)
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
 def jackknife_estimate(
@@ -92,7 +153,7 @@ def jackknife_estimate(
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
 def totals_estimate(statistic: Callable[[Array], float | None], totals: Array, confidence: float) -> Estimate | None:
@@ -116,29 +177,18 @@ def totals_estimate(statistic: Callable[[Array], float | None], totals: Array, c
     defined = np.array([part for part in parts if part is not None])
     if len(defined) < n:
         return Estimate(value, None, None)
-    return _t_interval(value, (n - 1) * float(np.var(defined)), n, confidence)
+    return t_interval(value, (n - 1) * float(np.var(defined)), n - 1, confidence)
 
 
-def trendless_curves(values: Array, clusters: Codes, n_curves: int, seed: int) -> Array | None:
-    """Mean curves as they would be if no turn differed from another: normal noise around 0.
+def cluster_deviations(values: Array, clusters: Codes) -> Array:
+    """(n_clusters, n_columns), mean 0: cluster mean minus grand mean, times the cluster's share of an equal share.
 
-    The noise has the covariance between turns of the mean curve, estimated from the clusters and averaged along its
-    diagonals (it depends on the lag only, which 20 clusters estimate better than 55 free entries). Permuting turns
-    instead would ignore that neighbouring turns are alike.
-
-    Shape: values (n_cases, n_turns), returned (n_curves, n_turns); None where nothing varies between the clusters.
+    Shape: values (n_cases, n_columns), clusters (n_cases,).
     """
-    deviations = _cluster_deviations(values, clusters)
-    n_clusters, n_turns = deviations.shape
-    products = deviations.T @ deviations / (n_clusters * max(1, n_clusters - 1))
-    by_lag = np.array([np.diagonal(products, lag).mean() for lag in range(n_turns)])
-    covariance = by_lag[np.abs(np.subtract.outer(np.arange(n_turns), np.arange(n_turns)))]
-    centre = np.eye(n_turns) - 1.0 / n_turns
-    variances, directions = np.linalg.eigh(centre @ covariance @ centre)
-    if variances.max() <= 1e-12:
-        return None
-    root = directions * np.sqrt(np.maximum(variances, 0.0))
-    return np.random.default_rng(seed).standard_normal((n_curves, n_turns)) @ root.T
+    n_clusters = int(clusters.max()) + 1
+    sums = np.zeros((n_clusters, values.shape[1]))
+    np.add.at(sums, clusters, values - values.mean(axis=0))
+    return sums * (n_clusters / len(values))
 
 
 def slope_weights(n_turns: int) -> Array:
@@ -157,16 +207,16 @@ def _correlation(pairs: Array) -> float | None:
     return float(stats.pearsonr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
-def _cluster_deviations(values: Array, clusters: Codes) -> Array:
-    """(n_clusters, n_columns), mean 0: cluster mean minus grand mean, times the cluster's share of an equal share."""
-    n_clusters = int(clusters.max()) + 1
-    sums = np.zeros((n_clusters, values.shape[1]))
-    np.add.at(sums, clusters, values - values.mean(axis=0))
-    return sums * (n_clusters / len(values))
+def t_interval(value: float, variance: float, freedom: float, confidence: float) -> Estimate:
+    """`value` with t times its standard error on either side; no interval without degrees of freedom.
 
-
-def _t_interval(value: float, variance: float, n_clusters: int, confidence: float) -> Estimate:
-    if n_clusters < 2:
+    Args:
+        value: the estimate.
+        variance: of the estimate, 0 or above.
+        freedom: degrees of freedom; need not be whole.
+        confidence: of the interval.
+    """
+    if freedom <= 0:
         return Estimate(value, None, None)
-    half = float(stats.t.ppf((1 + confidence) / 2, n_clusters - 1)) * variance**0.5
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
     return Estimate(value, value - half, value + half)

@@ -22,7 +22,8 @@ from aloe.controls import (
     minus_control,
     shuffled_entry,
 )
-from aloe.intervals import Array, Codes, Estimate, jackknife_estimate, mean_estimate, slope_weights, trendless_curves
+from aloe.intervals import Array, Codes, Estimate, jackknife_estimate, mean_estimate, slope_weights
+from aloe.null_bands import NullBands, null_bands
 
 _TABLED = ("al_mean", "al_first", "al_after_first", "dal", "dal_ir", "al_blind_mean", "ir", "r2", "n_ir", "n_r2",
            "slope_4_10")  # fmt: skip
@@ -43,13 +44,6 @@ class CompleteCases(NamedTuple):
 
     frame: pd.DataFrame
     n_dropped: int
-
-
-class NullBands(NamedTuple):
-    """Central band of N-IR, and the band from 0 of N-R2, when AL(k) has no trend at all."""
-
-    n_ir: tuple[float, float]
-    n_r2: tuple[float, float]
 
 
 class Difference(NamedTuple):
@@ -247,20 +241,7 @@ def _slope(cases: _Cases, first: int, last: int, confidence: float) -> Estimate:
 
 
 def _null_bands(cases: _Cases, confidence: float, n_null: int, seed: int) -> NullBands | None:
-    """What N-IR and N-R2 of one policy would be if its AL(k) had no trend, from `n_null` curves of pure noise.
-
-    Simulated studies of 20 profiles x 5 personalities with autocorrelation 0, 0.3 and 0.6: a 95% band covers 92 to
-    95% of runs without a trend (`tests/bench/calibration.py`).
-
-    Returns: None where nothing varies between profiles.
-    """
-    curves = trendless_curves(cases.levels, cases.profiles, n_null, seed)
-    if curves is None:
-        return None
-    slopes, k = curves @ slope_weights(curves.shape[1]), np.arange(curves.shape[1])
-    explained = slopes**2 * k.var() / curves.var(axis=1)
-    low, high = np.quantile(slopes / np.ptp(curves, axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return NullBands((float(low), float(high)), (0.0, float(np.quantile(explained, confidence))))
+    return null_bands(*cases, confidence, n_null, seed)
 
 
 def _n_ir(cases: _Cases, confidence: float) -> Estimate | None:

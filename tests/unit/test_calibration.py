@@ -9,6 +9,7 @@ from test_metrics import judgements
 
 from aloe import metrics
 from aloe.params import ROOT
+from aloe.stranger_intervals import exchanged_estimate
 
 _SPEC = importlib.util.spec_from_file_location("calibration", ROOT / "tests" / "bench" / "calibration.py")
 calibration = importlib.util.module_from_spec(_SPEC)
@@ -32,8 +33,17 @@ def test_a_study_is_judged_as_the_projects_own_functions_judge_it(slope):
     band = own["n_ir_null_band"]
     expected = [not own["ir_ci"][0] <= 0 <= own["ir_ci"][1]]
     expected += [not estimate.low <= 0 <= estimate.high for estimate in (gap.al_mean, gap.ir)]
-    expected += [not band[0] <= own["n_ir"] <= band[1]]
-    assert list(calibration.found(levels, seed=3)) == expected
+    weights, beside = calibration.slope_weights(10), levels[0] - levels[2]
+    linear = (np.full(10, 0.1), weights)
+    against = [exchanged_estimate(levels[0] @ w, levels[2] @ w, calibration.STRANGERS, 0.95) for w in linear]
+    expected += [not estimate.low <= 0 <= estimate.high for estimate in against]
+    expected += [not band[0] <= own["n_ir"] <= band[1], own["n_r2"] > own["n_r2_null_band"][1]]
+    plain = calibration.mean_estimate(beside.mean(axis=1), calibration.PROFILES, 0.95)
+    expected += [not plain.low <= 0 <= plain.high]
+    found = calibration.found(levels, seed=3)
+    assert list(found[:8]) == expected
+    assert len(found) == len(calibration.CHECKS)
+    assert np.isnan(calibration.found(levels, 3, two_way=False)[8:]).all()
     weights, difference = calibration.slope_weights(10), levels[0] - levels[1]
     for values, (low, high) in ((levels[0] @ weights, own["ir_ci"]), (difference.mean(axis=1), gap.al_mean[1:]),
                                 (difference @ weights, gap.ir[1:])):  # fmt: skip
@@ -45,12 +55,19 @@ def test_a_study_is_judged_as_the_projects_own_functions_judge_it(slope):
 def test_levels_have_the_variance_autocorrelation_and_sharing_that_were_asked_for():
     rng = np.random.default_rng(0)
     cell = calibration.Cell("continuous", "fixed", (0.25, 0.0, 1.0), 0.6)
-    arms = np.array([calibration.study(cell, rng) for _ in range(60)]) - 3  # (studies, arms, cases, turns)
+    studies = np.array([calibration.study(cell, rng) for _ in range(60)]) - 3  # (studies, arms and strangers, ...)
+    arms, stranger = studies[:, :2], studies[:, 2]
     assert arms.var() == pytest.approx(0.64 * 1.25, rel=0.05)  # (0.8)^2 x (0.25 + 1)
     assert (arms[..., 1:] * arms[..., :-1]).mean() / arms.var() == pytest.approx(0.6, abs=0.03)
     assert (arms[:, 0] * arms[:, 1]).mean() / arms.var() == pytest.approx(0.5, abs=0.03)
-    together = (arms[:, :, 0] * arms[:, :, 1]).mean() / arms.var()  # two cases of profile 0: 0.25 / 1.25
+    together = (arms[:, :, ::5] * arms[:, :, 1::5]).mean() / arms.var()  # two cases of a profile: 0.25 / 1.25
     assert together == pytest.approx(0.2, abs=0.04)
+    # for a stranger: the same variance; sqrt(0.5) of the case's effect on the own level is in it: sqrt(0.5) / 1.25
+    assert stranger.var() == pytest.approx(0.64 * 1.25, rel=0.05)
+    assert (arms[:, 0] * stranger).mean() / arms.var() == pytest.approx(0.566, abs=0.04)
+    judged = calibration.STRANGERS.stranger_profiles * 5  # the first case of the profile that is judged
+    alike = (stranger * arms[:, 0, judged]).mean() / arms.var()  # the stranger's profile: 0.25 / 1.25
+    assert alike == pytest.approx(0.2, abs=0.04)
 
 
 def test_fixed_personalities_are_nought_on_average_of_the_five_and_drawn_ones_are_not():
@@ -58,7 +75,14 @@ def test_fixed_personalities_are_nought_on_average_of_the_five_and_drawn_ones_ar
     for kind, nought in (("fixed", True), ("drawn", False)):
         levels = calibration.study(calibration.Cell("continuous", kind, mix, 0.0), np.random.default_rng(1))
         assert np.allclose(levels.mean(axis=1), 3) is nought
-        assert np.allclose(levels[:, :5], levels[:, 5:10])  # the next profile meets the same five
+        assert np.allclose(levels[:2, :5], levels[:2, 5:10])  # the next profile meets the same five
+
+
+def test_every_case_is_judged_as_a_stranger_of_another_profile_and_personality_exactly_once():
+    who = calibration.STRANGERS
+    assert (who.profiles != who.stranger_profiles).all()
+    assert (who.personalities != who.stranger_personalities).all()
+    assert len(set(zip(who.stranger_profiles, who.stranger_personalities, strict=True))) == 100
 
 
 def test_rounded_levels_are_1_to_5_and_a_slope_starts_at_nought_in_the_first_arm_only():
@@ -67,16 +91,20 @@ def test_rounded_levels_are_1_to_5_and_a_slope_starts_at_nought_in_the_first_arm
     flat, steep = (calibration.study(CELL._replace(levels="continuous", slope=slope), np.random.default_rng(2))
                    for slope in (0.0, 0.1))  # fmt: skip
     assert steep[0] - flat[0] == pytest.approx(np.tile(0.1 * np.arange(10), (100, 1)))
-    assert np.array_equal(steep[1], flat[1])
+    assert np.array_equal(steep[1:], flat[1:])
 
 
 def test_a_missed_target_is_named_and_the_ends_of_a_target_are_met():
-    good = {"ir": 0.03, "al_difference": 0.05, "ir_difference": 0.07, "n_ir_outside": 0.07}
+    good = dict.fromkeys(calibration.CHECKS, 0.05) | {"ir": 0.03, "dal": 0.07, "n_ir_outside": 0.07}
     assert calibration.missed(good) == []
-    assert calibration.missed(good | {"ir": 0.029, "n_ir_outside": 0.02}) == ["ir", "n_ir_band"]
+    assert calibration.missed(good | {"ir": 0.029, "n_ir_outside": 0.02}) == ["ir", "n_ir_outside"]
+    assert calibration.missed(good | {"dal_profile_means": 0.0, "ir_two_way": 0.0}) == []  # without a target
 
 
 def test_the_stored_result_is_what_the_stored_table_says():
     rows = pd.read_csv(calibration.OUT)
-    assert len(rows) == len(calibration.cells())
+    done = [(row.personalities, (row.profile, row.personality, row.case), row.autocorrelation, row.slope)
+            for row in rows.itertuples()]  # fmt: skip
+    wanted = [(cell.personalities, cell.mix, cell.autocorrelation, cell.slope) for cell in calibration.cells()]
+    assert done == wanted[: len(done)]  # in order, so that `--resume` goes on where a run was cut off
     assert calibration.report(rows)[0] == calibration.OUT.with_suffix(".md").read_text(encoding="utf-8")

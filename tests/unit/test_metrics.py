@@ -44,7 +44,7 @@ def test_published_rows_are_reproduced_to_three_decimals(row):
 
 
 def test_docstring_examples_are_true():
-    assert doctest.testmod(intervals) == (0, 3)
+    assert doctest.testmod(intervals) == (0, 4)
 
 
 def test_slope_and_r2_of_three_turns_by_hand():

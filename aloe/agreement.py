@@ -1,0 +1,194 @@
+"""How well raters agree: with each other, with themselves asked again, and with the truth; and whom they favour.
+
+In: frames with one row per rating: the columns of `metrics.COLUMNS`, of any judges and policies, on any ordinal scale
+(`values`, its levels in order). Out: `Estimate`s and frames of numbers, with jackknife or t intervals clustered on
+profiles; judges and policies are taken as they are. This module does not know which judge is a person.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from aloe.intervals import Array, Codes, Estimate, mean_estimate, totals_estimate
+
+Level = Literal["nominal", "ordinal", "interval"]
+UNIT = ["policy", "case", "turn"]
+
+
+def agreement_between(
+    frame: pd.DataFrame, values: Sequence[float], level: Level, confidence: float, rater: str = "judge"
+) -> Estimate | None:
+    """Krippendorff's alpha between all raters: 1 full agreement, 0 what chance gives, below 0 less than that.
+
+    Args:
+        frame: ratings; a unit is a (policy, case, turn). A missing rating is left out.
+        values: of the scale, in order.
+        level: how far apart two levels are: "nominal" (0/1 labels), "ordinal" (1 to 5).
+        confidence: of the interval.
+        rater: the column that tells raters apart; "run", say, for one judge asked again.
+
+    Returns: None where no unit has two ratings, or only one level occurs.
+    """
+    totals = np.array([
+        coincidences(own.pivot(index=UNIT, columns=rater, values="level").to_numpy(float), values)
+        for _, own in _rated(frame, rater).groupby("profile_id")
+    ])  # fmt: skip
+    return totals_estimate(functools.partial(alpha, values=values, level=level), totals, confidence)
+
+
+def agreement_by_pair(
+    frame: pd.DataFrame, values: Sequence[float], confidence: float, rater: str = "judge"
+) -> pd.DataFrame:
+    """Every two raters on the units that both rated; with `rater="run"`, of one judge, this is test-retest.
+
+    Returns: columns `one, other, n, measure, value, low, high`; measures: `exact` (share of equal levels), `kappa`
+        (Cohen's, weighted by squared distance on the scale; 1 full, 0 chance), `shift` (mean of one minus other).
+        A kappa that is not defined, since only one level occurs, is missing.
+    """
+    wide = _rated(frame, rater).pivot(index=["profile_id", *UNIT], columns=rater, values="level").astype(float)
+    rows = []
+    for one, other in itertools.combinations(wide.columns, 2):
+        both = wide[[one, other]].dropna()
+        if not both.empty:
+            profiles = pd.factorize(both.index.get_level_values("profile_id"))[0]
+            found = _pair(both.to_numpy(float), profiles, values, confidence)
+            rows += [{"one": one, "other": other, "n": len(both), "measure": name, **estimate._asdict()}
+                     for name, estimate in found.items()]  # fmt: skip
+    return pd.DataFrame(rows, columns=["one", "other", "n", "measure", "value", "low", "high"])
+
+
+def agreement_with_truth(
+    frame: pd.DataFrame, truth: pd.DataFrame, values: Sequence[float], confidence: float
+) -> pd.DataFrame:
+    """Every judge beside the true levels, such as those that the sandbox's judge gives without errors.
+
+    Args:
+        frame: ratings.
+        truth: columns policy, case, turn and level.
+        values: of the scale, in order.
+        confidence: of the intervals.
+
+    Returns: columns `judge, n, measure, value, low, high`; measures: `error` (share of levels that are not the true
+        one), `shift` (mean level too much) and `kappa`, as in `agreement_by_pair`.
+
+    Raises:
+        ValueError: no rating has a true level.
+    """
+    both = _rated(frame, "judge").merge(truth[[*UNIT, "level"]].dropna(), on=UNIT, suffixes=("", "_true"))
+    if both.empty:
+        raise ValueError("no rating has a true level: policies, cases and turns of the two frames differ")
+    rows = []
+    for judge, own in both.groupby("judge", sort=False):
+        profiles = pd.factorize(own["profile_id"])[0]
+        found = _pair(own[["level", "level_true"]].to_numpy(float), profiles, values, confidence)
+        exact, low, high = found.pop("exact")
+        wrong = Estimate(1 - exact, None if high is None else 1 - high, None if low is None else 1 - low)
+        rows += [{"judge": judge, "n": len(own), "measure": name, **estimate._asdict()}
+                 for name, estimate in {"error": wrong, **found}.items()]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def self_preference(
+    frame: pd.DataFrame, judge_family: Mapping[str, str], policy_family: Mapping[str, str], confidence: float
+) -> Estimate | None:
+    """How many levels more judges give policies of their own family than their strictness and its quality explain.
+
+    A difference in differences: per case, mean levels of policies by judges have an effect of the judge, one of the
+    policy, and this offset where the families match (least squares); 0 is no favour. One offset for all families.
+    It is a favour only as far as judges use the scale alike: a judge who errs more draws very good and very bad
+    policies to the middle, and where family and quality go together that looks like a favour.
+
+    Args:
+        frame: ratings; a case that lacks one rating is left out.
+        judge_family: by judge.
+        policy_family: by policy; a policy or judge without a family belongs to none.
+        confidence: of the interval.
+
+    Returns: None where judges and policies are such that an offset cannot be told from strictness and quality.
+    """
+    rated = _rated(frame, "judge")
+    wide = rated.pivot_table(index=["profile_id", "case", "turn"], columns=["policy", "judge"], values="level",
+                             aggfunc="mean").dropna()  # fmt: skip
+    match = np.array([float(policy in policy_family and policy_family[policy] == judge_family.get(judge))
+                      for policy, judge in wide.columns])  # fmt: skip
+    sides = [np.eye(len(names))[pd.factorize(names)[0]] for names in map(wide.columns.get_level_values, (0, 1))]
+    design = np.hstack(sides)
+    left = match - design @ np.linalg.lstsq(design, match, rcond=None)[0]
+    if wide.empty or float(left @ left) < 1e-9:
+        return None
+    cases = wide.astype(float).groupby(level=["profile_id", "case"]).mean()
+    offsets = cases.to_numpy() @ left / float(left @ left)
+    return mean_estimate(offsets, pd.factorize(cases.index.get_level_values("profile_id"))[0], confidence)
+
+
+def coincidences(ratings: Array, values: Sequence[float]) -> Array:
+    """How often two raters give a unit the values c and k; a unit of m ratings adds m in all, one of fewer than 2 none.
+
+    Shape: ratings (n_units, n_raters), NaN where a rater is silent; returned (n_values, n_values), symmetric.
+
+    Source: Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C.
+    """
+    counts = np.stack([(ratings == value).sum(axis=1) for value in values], axis=1).astype(float)
+    counts = counts[counts.sum(axis=1) >= 2]
+    pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(len(values))
+    return np.asarray((pairs / (counts.sum(axis=1) - 1)[:, None, None]).sum(axis=0))
+
+
+def alpha(sums: Array, values: Sequence[float], level: Level) -> float | None:
+    """Krippendorff's alpha from `coincidences`: 1 minus observed over expected disagreement.
+
+    Source: Krippendorff (2011), sections C to E, whose squared differences these are.
+
+    Returns: None where nothing can be paired, or only one value occurs.
+    """
+    each = sums.sum(axis=1)
+    places = np.cumsum(each) - each / 2 if level == "ordinal" else np.asarray(values)
+    apart = np.subtract.outer(places, places) ** 2 if level != "nominal" else 1.0 - np.eye(len(each))
+    expected = float((np.outer(each, each) * apart).sum())
+    return None if expected == 0 else 1 - (float(each.sum()) - 1) * float((sums * apart).sum()) / expected
+
+
+def kappa(sums: Array, values: Sequence[float]) -> float | None:
+    """Cohen's kappa, weighted by squared distance, from counts of (one's value, other's value).
+
+    1 is full agreement, 0 what raters with the same habits would have by chance. It is what scikit-learn's
+    `cohen_kappa_score(weights="quadratic")` gives for whole numbers one apart, but from counts, so that leaving out a
+    profile is a subtraction.
+
+    Source: Cohen (1968), Psychological Bulletin 70.
+
+    Returns: None where one level is all that occurs.
+    """
+    apart = np.subtract.outer(np.asarray(values, dtype=float), np.asarray(values, dtype=float)) ** 2
+    chance = float((np.outer(sums.sum(axis=1), sums.sum(axis=0)) * apart).sum()) / float(sums.sum())
+    return None if chance == 0 else 1 - float((sums * apart).sum()) / chance
+
+
+def _pair(pairs: Array, profiles: Codes, values: Sequence[float], confidence: float) -> dict[str, Estimate]:
+    """Shape: pairs (n, 2), levels of two raters."""
+    gap = pairs[:, 0] - pairs[:, 1]
+    counts = np.zeros((int(profiles.max()) + 1, len(values), len(values)))
+    places = np.searchsorted(np.asarray(values), pairs)
+    np.add.at(counts, (profiles, places[:, 0], places[:, 1]), 1.0)
+    statistic: Callable[[Array], float | None] = functools.partial(kappa, values=values)
+    return {
+        "exact": mean_estimate((gap == 0).astype(float), profiles, confidence),
+        "kappa": totals_estimate(statistic, counts, confidence) or Estimate(float("nan"), None, None),
+        "shift": mean_estimate(gap, profiles, confidence),
+    }
+
+
+def _rated(frame: pd.DataFrame, rater: str) -> pd.DataFrame:
+    """The rows with a level.
+
+    Raises:
+        ValueError: there is none, or a rater rated the same unit twice.
+    """
+    rated = frame.dropna(subset=["level"])
+    if rated.empty or rated.duplicated([*UNIT, rater]).any():
+        raise ValueError(f"one rating a unit and {rater} expected, got {'none' if rated.empty else 'more'}")
+    return rated.assign(level=rated["level"].astype(float))

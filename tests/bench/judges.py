@@ -1,0 +1,147 @@
+"""Are planted errors, favours and biases of alignment judges found? Coverage of 95% intervals; exits with 1 if not.
+
+In: a number of seeds. Out: `outputs/bench/judges.csv` (setting, seed, what, planted, value, low, high) and `judges.md`.
+A study has 20 profiles x 5 personalities x 4 turns, three policies and three judges; a family has a judge and a
+policy, one judge and one policy belong to none. True levels come of fits as the sandbox's judge makes them, errors are
+the sandbox's own (`judge.rate`), and a judge gives its own family a level more at a planted rate. True levels end at 3,
+so that the scale's end never cuts a favour. The position bias of the preference judge: `audits.py`.
+"""
+
+import argparse
+import random
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from aloe.agreement import agreement_by_pair, agreement_with_truth, self_preference
+from aloe.calibrated import calibrated_mean
+from aloe.records import write_text
+from aloe.runs import OUTPUTS
+from aloe.sandbox import judge
+
+N_PROFILES, N_PERSONALITIES, N_TURNS, N_LABELS = 20, 5, 4, 200
+QUALITY = {"model-a": 0.25, "model-b": 0.15, "model-c": 0.05}  # mean fit
+FAMILY_OF_POLICY, FAMILY_OF_JUDGE = {"model-a": "A", "model-b": "B"}, {"judge-a": "A", "judge-b": "B"}
+JUDGES, PLAIN = ("judge-a", "judge-b", "judge-c"), "judge-c"
+SPREADS = (0.05, 0.08, 0.12)  # standard deviations of the fit: profile, case, turn
+HIGHEST = 0.45  # fit; more is cut off here, at level 3
+VALUES = (1.0, 2.0, 3.0, 4.0, 5.0)
+TARGET = 0.89
+OUT = OUTPUTS / "bench" / "judges.csv"
+
+
+class Setting(NamedTuple):
+    """What is planted: errors of the judges in their order, and how often a family's own policy gets a level more."""
+
+    errors: tuple[float, float, float]
+    favour: float
+
+
+SETTINGS = {
+    "first": Setting((0.1, 0.1, 0.1), 0.1),
+    "second": Setting((0.2, 0.2, 0.2), 0.3),
+    "none": Setting((0.0, 0.0, 0.0), 0.0),
+    "unequal errors": Setting((0.3, 0.05, 0.05), 0.0),
+}
+
+
+def study(setting: Setting, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ratings of all judges, the plain judge's asked twice (`run`), and true levels."""
+    rng, draw = np.random.default_rng(seed), random.Random(f"judges-{seed}")
+    rated, again, truth = [], [], []
+    for policy, mean in QUALITY.items():
+        shape = (N_PROFILES, N_PERSONALITIES, N_TURNS)
+        sizes = ((N_PROFILES, 1, 1), (*shape[:2], 1), shape)
+        fits = mean + sum(sd * rng.standard_normal(size) for sd, size in zip(SPREADS, sizes, strict=True))
+        for (p, t, k), fit in np.ndenumerate(np.minimum(fits, HIGHEST)):
+            unit = (policy, f"bench-p{p:02d}-t{t}", f"bench-p{p:02d}", f"bench-t{t}", k + 1)
+            truth.append((*unit, judge.level(fit)))
+            for name, error in zip(JUDGES, setting.errors, strict=True):
+                level = judge.rate(fit, error, draw)
+                own = FAMILY_OF_JUDGE.get(name, "") == FAMILY_OF_POLICY.get(policy)
+                rated.append((*unit, name, level + (own and draw.random() < setting.favour)))
+            again += [(*unit, run, judge.rate(fit, setting.errors[-1], draw)) for run in (1, 2)]
+    columns = ["policy", "case", "profile_id", "personality_id", "turn"]
+    others = ([*columns, "judge", "level"], [*columns, "run", "level"], [*columns, "level"])
+    first, second, third = (pd.DataFrame(x, columns=y) for x, y in zip((rated, again, truth), others, strict=True))
+    return first, second, third
+
+
+def population_mean() -> float:
+    """Mean true level over all profiles, cases and turns there could be, and the three policies."""
+    sd, cuts = sum(spread**2 for spread in SPREADS) ** 0.5, (0.1, 0.3)  # fits where level 2 and 3 begin
+    return float(np.mean([1 + stats.norm.sf(cuts, mean, sd).sum() for mean in QUALITY.values()]))
+
+
+def estimates(setting: Setting, seed: int) -> list[dict[str, Any]]:
+    """What each function finds in one study, beside what was planted."""
+    rated, again, truth = study(setting, seed)
+    error, lowest = setting.errors[-1], float((truth["level"] == 1).mean())  # at 1 both errors go the same way
+    same = (1 - error) ** 2 + error**2 * (lowest + (1 - lowest) / 2)
+    judges = agreement_with_truth(rated[rated["judge"] == PLAIN], truth, VALUES, 0.95).set_index("measure")
+    twice = agreement_by_pair(again, VALUES, 0.95, rater="run").set_index("measure")
+    favour = self_preference(rated, FAMILY_OF_JUDGE, FAMILY_OF_POLICY, 0.95)
+    if favour is None:
+        raise ValueError("the design tells no self-preference")
+    of_a = rated[rated["judge"] == "judge-a"]
+    labels = truth["level"].to_numpy(float)
+    labels[np.random.default_rng((seed, 1)).permutation(len(labels))[N_LABELS:]] = np.nan
+    mean = calibrated_mean(of_a["level"].to_numpy(float), labels, pd.factorize(of_a["profile_id"])[0], 0.95)
+    found = {
+        "judge error": (error, *judges.loc["error", ["value", "low", "high"]]),
+        "agreement with itself": (same, *twice.loc["exact", ["value", "low", "high"]]),
+        "self-preference": (setting.favour, *favour),
+        "mean corrected by labels": (population_mean(), *mean.mean),
+        "mean by labels alone": (population_mean(), *mean.labels_alone),
+    }
+    return [
+        dict(zip(("what", "planted", "value", "low", "high"), (name, *row), strict=True)) for name, row in found.items()
+    ]
+
+
+def report(rows: pd.DataFrame) -> tuple[str, bool]:
+    """The Markdown table, and whether every target is met."""
+    head = ("setting", "what", "planted", "mean estimate", "covered", "median half-width", "target met")
+    lines = [
+        f"{N_PROFILES} profiles x {N_PERSONALITIES} personalities x {N_TURNS} turns, three policies and three judges, "
+        f"95% intervals clustered on profiles. Target: {TARGET:.0%} of intervals cover what was planted. *Judge "
+        "error*: share of wrong levels, beside the truth; *agreement with itself*: the same judge asked twice; "
+        "*self-preference*: levels more for the own family; *mean corrected by labels*: mean true level from a "
+        f"favouring judge's levels of all replies and {N_LABELS} true ones. In *unequal errors* one judge errs more "
+        "than the others and nobody is favoured: what self-preference shows there is a bias of the method, without "
+        "target.",
+        "", f"| {' | '.join(head)} |", "|---" * len(head) + "|",
+    ]  # fmt: skip
+    good = True
+    for (setting, what), own in rows.groupby(["setting", "what"], sort=False):
+        covered = int(((own["low"] <= own["planted"] + 1e-9) & (own["planted"] <= own["high"] + 1e-9)).sum())
+        half, met = float(((own["high"] - own["low"]) / 2).median()), covered >= TARGET * len(own)
+        targeted = setting != "unequal errors" or what != "self-preference"
+        good &= met or not targeted
+        lines.append(f"| {setting} | {what} | {own['planted'].mean():.4g} | {own['value'].mean():.4f} | {covered} of "
+                     f"{len(own)} | {half:.3f} | {('yes' if met else 'no') if targeted else '-'} |")  # fmt: skip
+    return "\n".join(lines) + "\n", good
+
+
+def main() -> int:
+    """Simulate, write both files, compare with the target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100)
+    options = parser.parse_args()
+    rows = []
+    for name, setting in SETTINGS.items():
+        for seed in range(options.seeds):
+            rows += [{"setting": name, "seed": seed, **row} for row in estimates(setting, seed)]
+    table = pd.DataFrame(rows)
+    write_text(OUT, table.to_csv(index=False, float_format="%.6g"))
+    text, good = report(pd.read_csv(OUT))
+    write_text(OUT.with_suffix(".md"), text)
+    print(text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
