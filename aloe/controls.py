@@ -3,15 +3,18 @@
 In: judgements, or levels as arrays with one row per case. Out: plain entries of `metrics.json`, and frames. A reply
 that suits anybody gets the same level from the judge whoever's persona it is shown, so dAL, the level minus that for a
 stranger (`shuffling`), is 0 for style alone and above 0 for what suits this person. Intervals are clustered on
-profiles, as for AL. This module does not know who is whose stranger.
+profiles, as for AL; those of dAL also know that everybody is judged twice (`stranger_intervals`).
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from aloe.intervals import Array, Codes, Estimate, mean_estimate, slope_weights
+from aloe.pairing import stranger_ids
+from aloe.stranger_intervals import Exchange, exchanged_estimate
 
 SHUFFLED, BLIND = "level_shuffled", "level_blind"
 
@@ -22,6 +25,13 @@ class Controlled(NamedTuple):
     own: Array  # (n_cases, n_turns)
     control: Array  # (n_cases, n_turns)
     profiles: Codes  # (n_cases,)
+    who: Exchange | None = None  # who talks and who the stranger is; None where nobody is, or it is not known
+
+    def estimate(self, weights: Array, confidence: float) -> Estimate:
+        """Own level minus the control's, the turns (n_turns,) weighted, with its interval."""
+        if self.who is None:
+            return mean_estimate((self.own - self.control) @ weights, self.profiles, confidence)
+        return exchanged_estimate(self.own @ weights, self.control @ weights, self.who, confidence)
 
 
 def minus_control(frame: pd.DataFrame, control: str = SHUFFLED) -> pd.DataFrame:
@@ -36,6 +46,26 @@ def minus_control(frame: pd.DataFrame, control: str = SHUFFLED) -> pd.DataFrame:
     own = pd.to_numeric(frame["level"]).astype(float)
     other = pd.to_numeric(frame[control]).astype(float) if control in frame else float("nan")
     return frame.assign(level=own - other)
+
+
+def exchange(everybody: pd.DataFrame, cases: pd.DataFrame) -> Exchange | None:
+    """Who talks and who is the stranger in some cases, as `pairing` pairs everybody who was judged.
+
+    Args:
+        everybody: a row (or more) per case of the benchmark, with `profile_id` and `personality_id`.
+        cases: a row per case that counts, with the same columns, in the order of its levels.
+
+    Returns: None where nobody is a stranger to everybody, as with a single personality.
+    """
+    names = ["profile_id", "personality_id"]
+    others = stranger_ids(list(everybody[names].drop_duplicates().itertuples(index=False, name=None)))
+    own = list(cases[names].itertuples(index=False, name=None))
+    if not own or any(ids not in others for ids in own):
+        return None
+    strange = [others[ids] for ids in own]
+    codes = [{name: code for code, name in enumerate(sorted(everybody[column].unique()))} for column in names]
+    return Exchange(*(np.array([codes[place][ids[place]] for ids in people], dtype=np.intp)
+                      for people in (own, strange) for place in (0, 1)))  # fmt: skip
 
 
 def first_turn_entry(levels: Array, profiles: Codes, confidence: float) -> dict[str, Any]:
@@ -64,15 +94,15 @@ def shuffled_entry(found: Controlled | None, confidence: float) -> dict[str, Any
     if found is None:
         names = ("dal", "dal_ci", "dal_by_turn", "dal_by_turn_ci", "dal_ir", "dal_ir_ci", "al_shuffled", "dal_n_cases")
         return dict.fromkeys(names)
-    gap = found.own - found.control
-    by_turn = [mean_estimate(column, found.profiles, confidence) for column in gap.T]
+    n_turns = found.own.shape[1]
+    by_turn = [found.estimate(weights, confidence) for weights in np.eye(n_turns)]
     return {
-        **_named("dal", mean_estimate(gap.mean(axis=1), found.profiles, confidence)),
+        **_named("dal", found.estimate(np.full(n_turns, 1 / n_turns), confidence)),
         "dal_by_turn": [turn.value for turn in by_turn],
         "dal_by_turn_ci": [_interval(turn) for turn in by_turn],
-        **_named("dal_ir", mean_estimate(gap @ slope_weights(gap.shape[1]), found.profiles, confidence)),
+        **_named("dal_ir", found.estimate(slope_weights(n_turns), confidence)),
         "al_shuffled": found.control.mean(axis=0).tolist(),
-        "dal_n_cases": len(gap),
+        "dal_n_cases": len(found.own),
     }
 
 

@@ -18,6 +18,7 @@ from aloe.controls import (
     SHUFFLED,
     Controlled,
     blind_entry,
+    exchange,
     first_turn_entry,
     minus_control,
     shuffled_entry,
@@ -229,7 +230,9 @@ def _controlled(frame: pd.DataFrame, control: str) -> Controlled | None:
     if kept.empty:
         return None
     gaps, levels = _cases(kept), _cases(kept.assign(level=kept[control].astype(float))).levels
-    return Controlled(gaps.levels + levels, levels, gaps.profiles)
+    people = kept.drop_duplicates("case").sort_values(["case", "profile_id"])  # in the order of `_cases`
+    who = exchange(frame, people) if control == SHUFFLED else None
+    return Controlled(gaps.levels + levels, levels, gaps.profiles, who)
 
 
 def _slope(cases: _Cases, first: int, last: int, confidence: float) -> Estimate:

@@ -5,24 +5,16 @@ that nothing of the first persona is left. The pairing is fixed: it follows from
 run, so that runs can be compared. This module does not know what is judged, or how.
 """
 
-import random
 from collections.abc import Mapping, Sequence
 
+from aloe.pairing import stranger_ids
 from aloe.personas import join
 from aloe.records import Persona
 from aloe.texts import Text
 
-SEED = 0
-"""Of the order in which profiles and personalities are paired; no preset changes it."""
-
 
 def strangers(personas: Sequence[Persona]) -> dict[str, Persona]:
-    """The stranger of every persona, by the persona's id.
-
-    Profiles stand in a seeded circle, and each gets the next one's text. Personalities stand in another circle, and
-    each gets the one that is 1, 2, ... places on: by one place with the first profile, by two with the second, and so
-    on round and round, so that no result hangs on which two personalities happen to be neighbours. Where every profile
-    goes with every personality, every persona is the stranger of exactly one other.
+    """The stranger of every persona, by the persona's id; paired as `pairing.stranger_ids` says.
 
     Returns: empty where there is a single profile or a single personality: then nobody differs in both.
 
@@ -30,20 +22,13 @@ def strangers(personas: Sequence[Persona]) -> dict[str, Persona]:
     >>> {name: stranger.id for name, stranger in strangers(grid).items()}
     {'p1-t1': 'p2-t2', 'p1-t2': 'p2-t1', 'p2-t1': 'p1-t2', 'p2-t2': 'p1-t1'}
     """
-    profiles = {persona.profile_id: persona.profile for persona in personas}
-    personalities = {persona.personality_id: persona.personality for persona in personas}
-    if min(len(profiles), len(personalities)) < 2:
-        return {}
-    rng = random.Random(SEED)
-    first, second = (rng.sample(sorted(ids), len(ids)) for ids in (profiles, personalities))
-    found = {}
-    for persona in personas:
-        place = first.index(persona.profile_id)
-        step = 1 + place % (len(second) - 1)
-        profile = first[(place + 1) % len(first)]
-        personality = second[(second.index(persona.personality_id) + step) % len(second)]
-        found[persona.id] = join(Text(profile, profiles[profile]), Text(personality, personalities[personality]))
-    return found
+    profiles = {persona.profile_id: Text(persona.profile_id, persona.profile) for persona in personas}
+    personalities = {persona.personality_id: Text(persona.personality_id, persona.personality) for persona in personas}
+    others = stranger_ids([(persona.profile_id, persona.personality_id) for persona in personas])
+    return {
+        persona.id: join(profiles[other[0]], personalities[other[1]])
+        for persona in personas if (other := others.get((persona.profile_id, persona.personality_id)))
+    }  # fmt: skip
 
 
 def stranger_to(others: Mapping[str, Persona], *people: Persona) -> Persona | None:

@@ -153,7 +153,7 @@ def test_a_policy_that_knows_its_user_has_dal_and_one_that_is_merely_friendly_ha
     entries = {name: metrics.summarise(frame[frame["policy"] == name], 0.95, 10, 0) for name in ("knowing", "friendly")}
     # knowing: turn 1 has 1 for everybody, turn 2 has 5 for the user and 1 for the stranger, who keeps another animal
     assert (entries["knowing"]["al"], entries["knowing"]["dal_by_turn"]) == ([1.0, 5.0], [0.0, 4.0])
-    assert entries["knowing"]["dal_ci"] == [2.0, 2.0]
+    assert entries["knowing"]["dal_ci"] == pytest.approx([2.0, 2.0])
     # friendly: a higher level at first, the same for everybody, and the blind judge gives it too
     assert (entries["friendly"]["al"], entries["friendly"]["dal_by_turn"]) == ([3.0, 3.0], [0.0, 0.0])
     assert entries["friendly"]["al_blind"] == [3.0, 3.0]

@@ -127,7 +127,17 @@ def test_what_is_pure_knows_neither_runs_nor_models(name):
         new = imports_of(waiting.pop()) - needed
         needed |= new
         waiting += new
-    pure = ("records", "errors", "intervals", "null_bands", "controls", "branching", "figure_style")
+    pure = (
+        "records",
+        "errors",
+        "intervals",
+        "null_bands",
+        "controls",
+        "pairing",
+        "stranger_intervals",
+        "branching",
+        "figure_style",
+    )
     assert needed <= {f"aloe.{other}" for other in pure}
 
 
