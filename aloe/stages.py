@@ -27,7 +27,7 @@ RELEASED = NOTEBOOKS / "released"
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
     " provenance resuming room runs show spending stages strict_yaml talk tree_figure tree_svg calibration_figure quiet"
-    " pool_figures training_log watching audit_figures".split()
+    " sections pool_figures training_log watching audit_figures".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.

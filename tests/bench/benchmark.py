@@ -43,6 +43,7 @@ SANDBOX = "the simulated model, with all that it calls"
 JOURNAL = "the journal"
 CLIENT = "the OpenAI client and its packages"
 PROJECT = "this project's own code"
+REMEMBERED = 500  # entries at least of the simulated model's caches of texts; those of its tables are smaller
 Dialogue = Sequence[Message]
 
 
@@ -132,7 +133,10 @@ def reply_round(
 
 
 def score_round(params: Params, held: Sequence[Transcript], number: int, folder: Path) -> list[Timed]:
-    """Scoring through the project (prompts, journal, client, parsing), and the simulated model asked directly."""
+    """Scoring through the project (prompts, journal, client, parsing), and the simulated model asked directly.
+
+    Each arm meets texts that are new to the simulated model, as those of a benchmark are.
+    """
     requests = judge_requests(params, held, folder / f"asked-{number}")
     knobs = Knobs(**{field.name: getattr(params.sandbox, field.name) for field in dataclasses.fields(Knobs)})
 
@@ -140,12 +144,21 @@ def score_round(params: Params, held: Sequence[Transcript], number: int, folder:
         for request in requests:
             complete(request, params.seed, knobs)
 
-    alone()  # what it remembers of words and texts is then the same for both arms
-    return [
-        timed("scoring", "the simulated model alone", number, len(requests), alone),
-        timed("scoring", "through the project", number, len(requests),
-              lambda: scored(params, held, folder / f"scored-{number}")),
-    ]  # fmt: skip
+    alone()  # loads its models and tables
+    rows = []
+    for arm, work in (("the simulated model alone", alone),
+                      ("through the project", lambda: scored(params, held, folder / f"scored-{number}"))):  # fmt: skip
+        forget()
+        rows.append(timed("scoring", arm, number, len(requests), work))
+    return rows
+
+
+def forget() -> None:
+    """Take from the simulated model what it remembers of texts; its tables and models stay."""
+    for name, module in list(sys.modules.items()):
+        for value in vars(module).values() if name.startswith("aloe.sandbox") else ():
+            if hasattr(value, "cache_parameters") and (value.cache_parameters()["maxsize"] or 0) >= REMEMBERED:
+                value.cache_clear()
 
 
 def judge_requests(params: Params, held: Sequence[Transcript], folder: Path) -> list[list[dict[str, str]]]:
@@ -182,6 +195,7 @@ def profile_scoring(params: Params, held: Sequence[Transcript], folder: Path) ->
     The simulated model answers in that thread here and not in threads of its own, which the profiler would not see.
     Waiting is left out. A profiler makes many small calls dearer than few large ones.
     """
+    forget()
     workers, app._WORKERS = app._WORKERS, _Here()  # type: ignore[assignment]
     profiler = cProfile.Profile()
     try:
