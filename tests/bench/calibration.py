@@ -111,7 +111,8 @@ def found(levels: Array, seed: int, two_way: bool = True) -> tuple[float, ...]:
     intervals.append(mean_estimate(beside.mean(axis=1), PROFILES, 0.95))
     alarms = [*map(_excludes_zero, intervals)]
     wide = [_excludes_zero(two_way_estimate(one, PROFILES, PERSONALITIES, 0.95)) for one in linear if two_way]
-    return (*alarms[:-1], *outside, alarms[-1], *(wide or [float("nan")] * len(linear)))
+    no_answer = [float("nan")] * len(linear)
+    return (*alarms[:-1], *outside, alarms[-1], *(wide if two_way else no_answer))
 
 
 def measured(cell: Cell, number: int, n_studies: int) -> dict[str, Any]:

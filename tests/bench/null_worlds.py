@@ -23,7 +23,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from aloe.baselines import asked_policy
-from aloe.benchmark import cases, converse
+from aloe.benchmark import converse
+from aloe.cases import join_all
 from aloe.controls import minus_control
 from aloe.dialogues import grow_trees
 from aloe.embedding import EMBEDDERS
@@ -100,7 +101,7 @@ def some_cases(seed: int) -> list[Persona]:
     files = load_params("sandbox").personas
     profiles, personalities = (load_texts(ROOT / path, 1) for path in
                                (files.benchmark_profiles, files.benchmark_personalities))  # fmt: skip
-    everybody = {(case.profile_id, case.personality_id): case for case in cases(profiles, personalities)}
+    everybody = {(case.profile_id, case.personality_id): case for case in join_all(profiles, personalities)}
     return [
         everybody[profile.id, personalities[(place + seed) % len(personalities)].id]
         for place, profile in enumerate(profiles)

@@ -33,7 +33,9 @@ from aloe.runs import Run
 from aloe.trainers import dpo_trainer, run_trainer, sft_trainer
 
 SFT_ARMS = ("one sequence a dialogue", "a prefix a preferred reply", "a prefix a reply of ours")
-SFT_CELLS = (("preferred", SFT_ARMS[:2]), ("random", SFT_ARMS))  # which reply the dialogues go on with, and the arms
+Branch = Literal["preferred", "random"]
+SFT_CELLS: tuple[tuple[Branch, tuple[str, ...]], ...] = (("preferred", SFT_ARMS[:2]), ("random", SFT_ARMS))
+"""Which reply the dialogues go on with, and the arms."""
 DPO_ARMS = ("this project", "a second model as reference", "reference by the adapter off")
 VOCABULARY, LAYERS = 32_000, 12
 Row = dict[str, Any]  # a conversation and which of its messages to learn, as `sft_conversations` gives it
