@@ -124,3 +124,20 @@ def test_finished_runs_can_be_compared_and_their_figures_drawn_again(checkout):
     done = checkout.aloe("compare", "outputs/smoke", "outputs/smoke")
     assert done.returncode == 0
     assert "+0.00" in done.stdout
+
+
+def test_order_and_intervals_come_from_the_scores_alone_with_no_model_and_no_reply(checkout, tmp_path):
+    before = json.loads((checkout.run / "metrics.json").read_text())
+    hidden = [checkout.run / name for name in ("models", "journal")]
+    for folder in hidden:
+        folder.rename(tmp_path / folder.name)
+    (checkout.run / "metrics.json").write_text(json.dumps({k: v for k, v in before.items() if k != "benchmark"}))
+    try:
+        done = checkout.aloe("figures", "--preset", "smoke")
+        after = json.loads((checkout.run / "metrics.json").read_text())
+    finally:
+        for folder in hidden:
+            (tmp_path / folder.name).rename(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(after["benchmark"]["policies"]) == list(before["benchmark"]["policies"])
+    assert after["benchmark"] == before["benchmark"]
