@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from aloe.controls import minus_control
 from aloe.figure_style import INK
 from aloe.figures import al_curves
 from aloe.intervals import Array, Codes, Estimate, mean_estimate, slope_weights
@@ -99,11 +100,15 @@ def shift_curves(
 
 
 def with_dal(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a column `dal`, the level minus that against a shuffled persona, where it holds the latter."""
-    if "level_shuffled" not in frame.columns:
+    """The frame with a column `dal`, the level minus that for a stranger, where every policy has a case with both.
+
+    With few people there may be nobody who is a stranger to both persons that a user was.
+    """
+    found = minus_control(frame)
+    complete = complete_cases(found).frame
+    if set(complete["policy"]) != set(frame["policy"]):
         return frame
-    level, shuffled = (pd.to_numeric(frame[name]).astype(float) for name in ("level", "level_shuffled"))
-    return frame.assign(dal=level - shuffled)
+    return frame.assign(dal=found["level"])
 
 
 def before_shift(transcripts: Iterable[Transcript]) -> list[Transcript]:

@@ -161,6 +161,7 @@ def test_a_column_of_differences_takes_the_place_of_the_level():
     assert (effect.fall.value, effect.recovery.value) == (-2, 1)
     assert shift_effect(scores, 2).fall.value == 0
     assert "dal" not in with_dal(frame({"p1-a": [3, 3, 3]}))
+    assert "dal" not in with_dal(scores.assign(level_shuffled=[1, None, 2] * 2))  # nobody is a stranger to both persons
     with pytest.raises(ValueError, match="column 'dal' expected"):
         shift_effect(scores, 2, "dal")
 

@@ -1,14 +1,16 @@
 """Who stands for whom in the shuffled-persona control."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from aloe.benchmark import load_cases
+from aloe.cases import successors
 from aloe.params import load_params
 from aloe.records import Persona
 from aloe.runs import Run
-from aloe.shuffling import strangers
+from aloe.shuffling import stranger_to, strangers
 
 
 def grid(n_profiles, n_personalities):
@@ -55,3 +57,16 @@ def test_nobody_is_a_stranger_where_all_share_a_profile_or_a_personality(size):
 def test_the_shipped_benchmark_has_a_stranger_for_every_case(tmp_path):
     personas = load_cases(Run("sandbox", load_params("sandbox"), tmp_path))
     assert {other.id for other in strangers(personas).values()} == {persona.id for persona in personas}
+
+
+def test_where_a_user_has_become_somebody_else_the_stranger_is_one_to_both():
+    # 20 profiles x 5 personalities; whoever a user was and has become, somebody shares nothing with either
+    people = load_cases(Run("smoke", load_params("sandbox"), Path("nowhere")))
+    others = strangers(people)
+    for was, now in zip(people, successors(people), strict=True):
+        stranger = stranger_to(others, now, was)
+        assert stranger.profile_id not in {was.profile_id, now.profile_id}
+        assert stranger.personality_id not in {was.personality_id, now.personality_id}
+    # of two profiles and two personalities, all are one of the two persons'
+    few = grid(2, 2)
+    assert stranger_to(strangers(few), few[3], few[0]) is None
