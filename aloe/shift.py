@@ -89,9 +89,9 @@ def shift_curves(
     curves = al_curve(frame.assign(level=frame[column]), confidence)
     ax = al_curves(curves, ax, note, confidence)
     if column != "level":
-        ends = curves[["low", "high"]].astype(float)
-        ax.set(ylim=(min(0.0, float(ends["low"].min())) - 0.1, float(ends["high"].max()) + 0.1), ylabel=column)
-        ax.set_title(f"{column} by turn, mean over cases", loc="left", fontsize=11)
+        ends, shown = curves[["low", "high"]].astype(float), "dAL" if column == "dal" else column
+        ax.set(ylim=(min(0.0, float(ends["low"].min())) - 0.1, float(ends["high"].max()) + 0.1), ylabel=shown)
+        ax.set_title(f"{shown} by turn, mean over cases", loc="left", fontsize=11)
         ax.axhline(0, color=INK, lw=1)
     ax.axvline(turn - 0.5, color=INK, lw=1.2, ls="--")
     ax.annotate("the user changes", (turn - 0.5, 1), (4, -4), xycoords=("data", "axes fraction"), va="top",
