@@ -8,6 +8,7 @@ process of its own, on random unit rows: 100,000 real texts would take an hour t
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import resource
 import subprocess
@@ -32,6 +33,7 @@ from aloe.texts import load_texts
 POOL, OFFERED = 331, 20  # the published pool of profiles, and one reply of the writer
 LARGE = 100_000
 BATCH = 160  # what a round of the expansion offers
+SHARE = 0.01  # the writer goes on until so few of its texts are new
 
 
 class Timed(NamedTuple):
@@ -85,7 +87,8 @@ def main() -> int:
 def some_profiles() -> tuple[list[tuple[str, bool]], float]:
     """Profiles of the simulated writer in the order in which they came, each with what became of it; the threshold."""
     params = load_params("sandbox")
-    files = params.personas
+    # Saturation would stop the writer before there are enough of them.
+    files = dataclasses.replace(params.personas, min_accept_share=SHARE)
     seeds = load_texts(ROOT / files.seed_profiles, files.shots)
     with tempfile.TemporaryDirectory(prefix="aloe-bench-") as folder, open_chat(Run("x", params, Path(folder))) as chat:
         grown = expand(chat, seeds, "profile", files, params.seed, [])
