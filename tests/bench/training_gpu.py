@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from gpu_rows import ARMS, SHAPES, Row, ceiling, measure, save_model
 
 from aloe.params import ROOT
@@ -60,6 +61,11 @@ def main() -> int:
         return 0
     begun, wanted = time.monotonic(), rows_of(options)
     held = read(options.out, options.again) or read(OUTPUTS / "bench", options.again)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        if not held:
+            save(options.out, [], wanted, {})
+        print("no CUDA device here, so nothing was measured; on a GPU box run the same command", file=sys.stderr)
+        return 1
     peak = in_a_process({"part": "ceiling"}, options, options.limit)
     print(peak, flush=True)
     if peak["outcome"] != "ok":
