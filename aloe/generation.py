@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aloe.checkpoints import has_cuda, read_checkpoint
+from aloe.decoding import decode
 from aloe.errors import UserError
 from aloe.params import Benchmark
 from aloe.quiet import quiet
@@ -18,11 +19,12 @@ from aloe.read_before import Read, lay_out
 from aloe.records import Message
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedTokenizerBase
+    import torch
+    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 
 class LocalPolicy:
-    """A model on this machine. Temperature 0 is greedy; above it, the same batch with the same seed replies the same.
+    """A model on this machine. Temperature 0 is greedy; above it, the same seed replies the same to a conversation.
 
     `cut_short` counts the replies so far that stopped at `max_new_tokens` and not at their end token.
     """
@@ -39,6 +41,7 @@ class LocalPolicy:
         self._model = model.to("cuda" if has_cuda() else "cpu").eval()
         self._max_new_tokens, self._temperature = max_new_tokens, temperature
         self._batch_size, self._seed, self.cut_short = batch_size, seed, 0
+        self._ends = _end_tokens(self._tokenizer, self._model)
         self._read: Read | None = None
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
@@ -77,51 +80,44 @@ class LocalPolicy:
     def _complete(self, prompts: Sequence[Sequence[int]], keep: bool) -> list[str]:
         """Replies to one batch, computed together; with `keep`, what was read is kept for the next one."""
         import torch
+        from transformers import StaticCache
 
         before, self._read = self._read, None
         known = before.shared(prompts) if before else [0] * len(prompts)
         rows, masks = lay_out(prompts, known, self._tokenizer.pad_token_id)
-        device, width = self._model.device, len(rows[0])
-        cache = before.again(self._model.config, known, width + self._max_new_tokens) if before and any(known) else None
-        with quiet(), torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self._batch_seed(prompts))
-            out = self._model.generate(
-                input_ids=torch.tensor(rows, device=device), attention_mask=torch.tensor(masks, device=device),
-                generation_config=self._config(cache is None), **({} if cache is None else {"past_key_values": cache}),
+        device, width, n = self._model.device, len(rows[0]), self._max_new_tokens
+        if before and any(known):
+            cache: Cache = before.again(self._model.config, known, width + n)
+        else:
+            cache = StaticCache(config=self._model.config, max_cache_len=width + n)
+        with quiet(), torch.inference_mode():
+            new = decode(
+                self._model, torch.tensor(rows, device=device), torch.tensor(masks, device=device),
+                cache, max(known),
+                self._draws(prompts).to(device), self._temperature, self._ends,
             )  # fmt: skip
-        sequences, ends = out.sequences.tolist(), set(self._end_tokens())
-        lengths = [next((n for n, token in enumerate(row[width:], 1) if token in ends), 0) for row in sequences]
-        self.cut_short += lengths.count(0)
-        if keep:
-            masks = [[*mask, *([1] * (n or len(row) - width))] for mask, n, row in
-                     zip(masks, lengths, sequences, strict=True)]  # fmt: skip
-            self._read = Read.of(out.past_key_values, sequences, masks)
-        new = [row[width:] for row in sequences]
+        self.cut_short += sum(tokens[-1] not in self._ends for tokens in new)
+        if keep:  # a reply's last token was never read
+            masks = [[*mask, *([1] * (len(tokens) - 1))] for mask, tokens in zip(masks, new, strict=True)]
+            self._read = Read.of(cache, [[*row, *tokens] for row, tokens in zip(rows, new, strict=True)], masks)
         return [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
 
-    def _batch_seed(self, prompts: Sequence[Sequence[int]]) -> int:
-        digest = hashlib.sha256(repr((self._seed, [list(prompt) for prompt in prompts])).encode()).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+    def _draws(self, prompts: Sequence[Sequence[int]]) -> "torch.Tensor":
+        """For every prompt and new token a number in [0, 1), which follows from the seed and that prompt alone."""
+        import torch
 
-    def _end_tokens(self) -> list[int]:
-        """The tokenizer's end token, and those that the model came with."""
-        own = self._model.generation_config.eos_token_id
-        return sorted({self._tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None})
+        def of(prompt: Sequence[int]) -> torch.Tensor:
+            digest = hashlib.sha256(repr((self._seed, list(prompt))).encode()).digest()
+            own = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            return torch.rand(self._max_new_tokens, generator=own, dtype=torch.float64)
 
-    def _config(self, fresh: bool) -> "GenerationConfig":
-        """Plain sampling, complete: nothing of the checkpoint's own generation settings (top-p, penalties) enters.
+        return torch.stack([of(prompt) for prompt in prompts])
 
-        `fresh`: nothing has been read before, so that a cache has to be made.
-        """
-        from transformers import GenerationConfig
 
-        sampling = {"do_sample": True, "temperature": self._temperature} if self._temperature else {"do_sample": False}
-        # A static cache is written in place; the default one is copied whole at every token.
-        return GenerationConfig(
-            **sampling, top_k=0, top_p=1.0, repetition_penalty=1.0, max_new_tokens=self._max_new_tokens,
-            eos_token_id=self._end_tokens(), pad_token_id=self._tokenizer.pad_token_id,
-            cache_implementation="static" if fresh else None, disable_compile=True, return_dict_in_generate=True,
-        )  # fmt: skip
+def _end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> set[int]:
+    """The tokenizer's end token, and those that the model came with."""
+    own = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
 
 def heard(tokenizer: "PreTrainedTokenizerBase", conversation: Sequence[Message]) -> list[dict[str, str]]:

@@ -1,9 +1,12 @@
 """A local policy replies as its model would, one conversation at a time, whatever the batches."""
 
+import math
+
 import pytest
 from tiny_model import SENTENCES, save_tiny_model
 
 from aloe.base_models import FAMILIES, family_of
+from aloe.decoding import pick
 from aloe.errors import UserError
 from aloe.generation import LocalPolicy, heard
 from aloe.records import Message
@@ -68,6 +71,26 @@ def test_what_was_read_before_changes_no_reply(folder):
         for number, (talk, reply) in enumerate(zip(talks, replies, strict=True)):
             talk += [Message("assistant", reply), Message("user", SENTENCES[turn][: 9 * number + 1])]
     assert policy.reply(talks[:3]) == alone.reply(talks[:3])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_a_sampled_reply_follows_from_seed_and_conversation_whatever_stands_beside_it(folder, batch_size):
+    whole = LocalPolicy(folder, 12, 1.0, 4, seed=0).reply(CONVERSATIONS)
+    policy = LocalPolicy(folder, 12, 1.0, batch_size, seed=0)
+    order = [3, 0, 4, 2, 1]
+    assert policy.reply([CONVERSATIONS[i] for i in order]) == [whole[i] for i in order]
+    assert len(set(whole)) == len(whole)
+
+
+def test_tokens_are_drawn_as_often_as_the_model_says():
+    import torch
+
+    # Logits 0, log 3 and log 6 are shares .1, .3, .6; at temperature 0.5 they are squared: 1, 9, 36 of 46.
+    logits = torch.tensor([[0.0, math.log(3), math.log(6)]]).expand(10_000, -1)
+    draws = (torch.arange(10_000) + 0.5) / 10_000  # evenly spread, so that the counts are exact to one
+    for temperature, shares in ((1.0, [0.1, 0.3, 0.6]), (0.5, [1 / 46, 9 / 46, 36 / 46])):
+        counts = torch.bincount(pick(logits, temperature, draws), minlength=3)
+        assert counts.tolist() == pytest.approx([10_000 * share for share in shares], abs=1)
 
 
 def test_sampling_repeats_with_the_seed_and_leaves_the_global_generator_alone(folder):
