@@ -8,7 +8,8 @@ N, WIDTH = 20, 12
 PADDED = (0, 3, 7, 1, 10)  # columns of padding before each row
 SHAPE = {
     "vocab_size": 97, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None,
+    "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0, "eos_token_id": 1,
+    "bos_token_id": None,
 }  # fmt: skip
 
 
