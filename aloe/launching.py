@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from aloe import stages
 from aloe.errors import UserError
 from aloe.params import ROOT, presets
+from aloe.processes import cores
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage
 from aloe.records import Reply, write_text
@@ -180,9 +181,8 @@ class _Shown:
 
 def _environment(processes: int) -> dict[str, str]:
     """What the processes find: this project, and their share of the processor unless somebody has decided about it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // max(1, processes)))}
+    threads = {"OMP_NUM_THREADS": str(max(1, cores() // max(1, processes)))}
     return {**threads, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
