@@ -52,11 +52,11 @@ def world_entries(rows: pd.DataFrame) -> list[dict[str, Any]]:
         which = significant(own)
         n_found, n = int(which.any(axis=1).sum()), len(own)
         share = share_estimate(n_found / n, n, 0.95)
-        limit = {0.0: MOST_FALSE, 1.0: LEAST_TRUE}.get(float(effect))  # type: ignore[arg-type]
+        limit = {0.0: MOST_FALSE, 1.0: LEAST_TRUE}.get(float(effect))
         met = None if limit is None else bool(share.value <= limit if effect == 0 else share.value >= limit)
         found = dict(zip(QUESTIONS, map(int, which.sum(axis=0)), strict=True))
         entries.append({
-            "effect": float(effect), "worlds": n,  # type: ignore[arg-type]
+            "effect": float(effect), "worlds": n,
             **{name: float(own[name].mean()) for name in ("al", *QUESTIONS)}, "found": {**found, "any": n_found},
             "share": share.value, "share_ci": [share.low, share.high], "limit": limit, "met": met,
         })  # fmt: skip

@@ -146,7 +146,8 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _shown(own: Mapping[str, Any], name: str, digits: int) -> str:
-    return interval(own.get(name), *(own.get(f"{name}_ci") or (None, None)), digits=digits)
+    low, high = own.get(f"{name}_ci") or (None, None)
+    return interval(own.get(name), low, high, digits)
 
 
 def _svg(ax: Any) -> bytes:

@@ -30,7 +30,7 @@ from aloe.chat import Chat, open_chat
 from aloe.controls import minus_control
 from aloe.dialogues import grow_trees
 from aloe.embedding import EMBEDDERS
-from aloe.intervals import p_value, slope_weights
+from aloe.intervals import Array, p_value, slope_weights
 from aloe.judging import judge, score_frame
 from aloe.label_audit import verdict_table
 from aloe.params import ROOT, EndpointPolicy, Params
@@ -114,11 +114,12 @@ def world(params: Params, tree_turns: int, effect: float, seed: int) -> World:
         verdicts = verdict_table(grow_trees(chat, people, trees, seed))
     gaps = minus_control(scores).pivot_table(index="profile_id", columns="turn", values="level").to_numpy(dtype=float)
     signed = verdicts["outcome"].map({"hinted": 1.0, "plain": -1.0}).fillna(0.0)
-    answers = (gaps.mean(axis=1), gaps @ slope_weights(gaps.shape[1]),
-               signed.groupby(verdicts["profile"]).mean().to_numpy())  # fmt: skip
-    tests = [p_value(values, np.arange(len(values))) for values in answers]
-    return World(effect, seed, *(float(values.mean()) for values in answers), *tests,
-                 float(scores["level"].astype(float).mean()))  # fmt: skip
+    dal, slope = gaps.mean(axis=1), gaps @ slope_weights(gaps.shape[1])
+    preferred = signed.groupby(verdicts["profile"]).mean().to_numpy()
+    return World(
+        effect, seed, float(dal.mean()), float(slope.mean()), float(preferred.mean()), _p(dal), _p(slope),
+        _p(preferred), float(scores["level"].astype(float).mean()),
+    )  # fmt: skip
 
 
 def planted(params: Params, effect: float, seed: int) -> Params:
@@ -146,7 +147,8 @@ def key_of(params: Params, own: dict[str, Any]) -> str:
     """What decides about worlds: the simulated model, what is planted, who asks and is asked, prompts, and `own`."""
     decides = [
         simulated_model(ROOT / "aloe" / "sandbox"), dataclasses.asdict(params.sandbox),
-        dataclasses.asdict(params.roles), fingerprint(ROOT / params.prompts), [dataclasses.asdict(case) for case in join_all(*named_texts(params))], own,
+        dataclasses.asdict(params.roles), fingerprint(ROOT / params.prompts),
+        [dataclasses.asdict(case) for case in join_all(*named_texts(params))], own,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -176,8 +178,18 @@ def _frame(rows: Sequence[World]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(World._fields)).sort_values(["effect", "seed"], ignore_index=True)
 
 
+def _p(values: Array) -> float | None:
+    """The p-value of a mean of 0, from one value per profile."""
+    return p_value(values, np.arange(len(values)))
+
+
 def _end_with_parent() -> None:
     """Let a worker end when the process that started it is gone, however that ended."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        parent.join()
+        os._exit(1)

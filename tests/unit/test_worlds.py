@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aloe import worlds
+from aloe.errors import UserError
 from aloe.params import load_params
 from aloe.runs import Run
 from aloe.world_sections import Evidence, NullWorlds
@@ -113,3 +114,19 @@ def test_a_preset_that_repeats_nothing_makes_nothing(made, tmp_path):
     assert worlds.run_worlds(run).empty
     assert not run.null_worlds.exists()
     assert made == []
+
+
+@pytest.mark.parametrize("keys, sentence", [
+    ("evidence: {trainings: {n_seeds: 1, effects: [0.0], n_trees: 99, n_dev_trees: 1, n_pairs: 1, n_dev_pairs: 1,"
+     " cases_per_profile: 1, n_simulators: 1, n_judges: 1}}", r"wants 99 and 1 dialogues, but `trees` has 6 and 2"),
+    ("evidence: {null_worlds: {n_seeds: 1, effects: [0.0], tree_turns: 1}}\nbenchmark: {n_personalities: 1}",
+     r"needs two profiles and two personalities"),
+    ("evidence: {null_worlds: {n_seeds: 1, effects: [2.0], tree_turns: 1}}", r"effects\[0\]` should be at least 0"),
+    ("evidence: {null_worlds: {n_seeds: 1, effects: [0.0], tree_turns: 1}}\nsimulated: true\nendpoints:\n  simulated:"
+     " {base_url: 'http://127.0.0.1:1/v1'}", r"every endpoint must be `sandbox:`"),
+])  # fmt: skip
+def test_worlds_that_cannot_be_made_are_refused(keys, sentence, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"extends: smoke\n{keys}\n")
+    with pytest.raises(UserError, match=sentence):
+        load_params(str(path))
