@@ -79,7 +79,8 @@ def taken_up(job: Job) -> dict[str, Any] | None:
     now, then = _follows_from(job), record["follows_from"]
     changed = sorted(part for part in {*now, *then} if now.get(part) != then.get(part))
     if not changed and policy.is_dir() and fingerprint(policy) == record["policy"]:
-        print(f"{job.name}: was trained in {record['processes']} processes before, and is taken up.", flush=True)
+        processes = f"{record['processes']} process{'' if record['processes'] == 1 else 'es'}"
+        print(f"{job.name}: was trained in {processes} before, and is taken up.", flush=True)
         return dict(record["summary"])
     why = f"changed: {', '.join(changed[:3])}" if changed else f"{policy} is not what it wrote"
     print(f"{job.name}: was trained before, but is trained again ({why}).", flush=True)
