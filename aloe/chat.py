@@ -24,7 +24,7 @@ import httpx2
 from tqdm import tqdm
 
 from aloe.clients import AskError, Client, Reply
-from aloe.journal import Entry, Journal
+from aloe.journal import IN_MEMORY, Entry, Journal
 from aloe.params import ROOT, Params, Role
 from aloe.prompts import render
 from aloe.provenance import simulated_model
@@ -42,12 +42,13 @@ class Chat:
     """The roles of one run, ready to be asked. Close it, or use it in a `with`."""
 
     def __init__(self, params: Params, journal: Journal, transports: Mapping[str, httpx2.AsyncBaseTransport],
-                 identities: Mapping[str, str]) -> None:  # fmt: skip
+                 identities: Mapping[str, str], silent: bool = False) -> None:  # fmt: skip
         """Start the event loop; nothing is sent yet. `open_chat` is the way to get a `Chat`."""
         self._spending = Spending(params.budget_usd, params.budget_calls, journal.summary())
         self.usage: Usage = self._spending.usage
         self.unparseable: Counter[str] = Counter()  # answers by role that were not of the form, nor was their repair
         self._params, self._journal, self._transports, self._identities = params, journal, transports, identities
+        self._silent = silent  # no bars
         self._clients: dict[str, Client] = {}
         self._slots = {name: asyncio.Semaphore(e.max_in_flight) for name, e in params.endpoints.items()}
         self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -125,7 +126,8 @@ class Chat:
         begun, before = time.perf_counter(), self._spending.usd
         failure: BaseException | None = None
         try:
-            with tqdm(total=len(jobs), desc=label, file=sys.stderr, mininterval=0.5, dynamic_ncols=True) as bar:
+            with tqdm(total=len(jobs), desc=label, file=sys.stderr, mininterval=0.5, dynamic_ncols=True,
+                      disable=self._silent) as bar:  # fmt: skip
                 self._wait(all_jobs(), lambda: self._show(bar, done, before))
         except BaseExceptionGroup as group:
             failure = _first(group)
@@ -195,12 +197,13 @@ class Chat:
         return spec if isinstance(spec, Role) else spec[judge]
 
 
-def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None) -> Chat:
+def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None, aside: bool = False) -> Chat:
     """The roles of a run, with its journal.
 
     Args:
         run: the run.
         transport: how every request travels; None for the network, and for the simulated model in this process.
+        aside: for one of many small worlds: replies are kept in memory only, and no bar is shown.
 
     Raises:
         UserError: the journal cannot be used.
@@ -213,7 +216,7 @@ def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None) -> C
             transports[name] = transport
         elif endpoint.in_process:
             transports[name], identities[name] = _mount(run.params)
-    return Chat(run.params, Journal(run.journal), transports, identities)
+    return Chat(run.params, Journal(IN_MEMORY if aside else run.journal), transports, identities, silent=aside)
 
 
 def _mount(params: Params) -> tuple[httpx2.AsyncBaseTransport, str]:

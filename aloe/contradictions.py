@@ -30,7 +30,7 @@ def contradiction(params: "Params") -> str | None:
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
-              _policy_problem, _setting_problem, _source_problem)  # fmt: skip
+              _policy_problem, _setting_problem, _source_problem, _world_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -267,6 +267,24 @@ def _source_problem(params: "Params") -> str | None:
     if params.models_from is None or (_NAME.fullmatch(params.models_from) and params.models_from != params.name):
         return None
     return "`models_from` should be the name of another run, such as sandbox, whose models are taken; null for none."
+
+
+def _world_problem(params: "Params") -> str | None:
+    """What cannot be in the worlds beside a run."""
+    evidence, trees = params.evidence, params.trees
+    if evidence.null_worlds is None and evidence.trainings is None:
+        return None
+    if not all(endpoint.in_process for endpoint in params.endpoints.values()):
+        return "`evidence` plants effects, which only the simulated model has: every endpoint must be `sandbox:`."
+    wanted = evidence.trainings
+    if wanted and (wanted.n_trees > trees.n_trees or wanted.n_dev_trees > trees.n_dev_trees):
+        return (
+            f"`evidence.trainings` wants {wanted.n_trees} and {wanted.n_dev_trees} dialogues, but `trees` has "
+            f"{trees.n_trees} and {trees.n_dev_trees}; take no more than those, or raise them."
+        )
+    if min(params.benchmark.n_profiles, params.benchmark.n_personalities) < 2:
+        return "`evidence` judges for strangers, so `benchmark` needs two profiles and two personalities or more."
+    return None
 
 
 def _key(name: str) -> str:

@@ -27,6 +27,7 @@ from aloe.prompts import FOLDER, prompt_file
 from aloe.runs import OUTPUTS, Run, open_run
 from aloe.stages import STAGES
 from aloe.toy import FILES, Toy, save_toy
+from aloe.world_sections import Evidence
 
 # Twelve dialogues rather than two: ties are dropped and the branch is drawn, and every kind of reply must occur.
 SIZES: dict[str, dict[str, Any]] = {
@@ -98,6 +99,7 @@ def dry_preset(preset: str, real: Params, toy: Path, on_gpu: bool) -> dict[str, 
             "sft": {name: {"sft": _small_sft(arm.sft)} for name, arm in (real.arms.sft or {}).items()} or None,
             "dpo": {name: {"dpo": _small_dpo(arm.dpo)} for name, arm in (real.arms.dpo or {}).items()} or None,
         },
+        "evidence": _small_evidence(real.evidence),
     }
 
 
@@ -144,6 +146,15 @@ def _small_settings(real: Params) -> dict[str, Any]:
     """A change of the user needs a turn before it and two after; the released benchmark is the user's own copy."""
     shift = {"n_turns": 3, "shift": {"turn": 2}} if real.benchmark.shift else {}
     return {"from_released": None, **shift}
+
+
+def _small_evidence(evidence: Evidence) -> dict[str, Any]:
+    """One world of each kind and effect."""
+    sizes = {"n_trees": 8, "n_dev_trees": 4, "n_pairs": 0, "n_dev_pairs": 4, "n_simulators": 1, "n_judges": 1}
+    return {
+        "null_worlds": {"n_seeds": 1, "tree_turns": 1} if evidence.null_worlds else None,
+        "trainings": {"n_seeds": 1, "cases_per_profile": 1, **sizes} if evidence.trainings else None,
+    }
 
 
 def _small_sft(sft: Sft) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from aloe.errors import UserError
 from aloe.records import explained_disk_errors, write_text
 
 DURABILITY = "Every reply is on file before it is used and survives kill -9; a power cut may lose the last few."
+IN_MEMORY = Path(":memory:")  # what SQLite calls a file that is none: gone when it is closed
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from aloe import stages
 from aloe.errors import UserError
 from aloe.params import ROOT, presets
+from aloe.processes import cores
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage
 from aloe.records import Reply, write_text
@@ -78,7 +79,8 @@ def taken_up(job: Job) -> dict[str, Any] | None:
     now, then = _follows_from(job), record["follows_from"]
     changed = sorted(part for part in {*now, *then} if now.get(part) != then.get(part))
     if not changed and policy.is_dir() and fingerprint(policy) == record["policy"]:
-        print(f"{job.name}: was trained in {record['processes']} processes before, and is taken up.", flush=True)
+        processes = f"{record['processes']} process{'' if record['processes'] == 1 else 'es'}"
+        print(f"{job.name}: was trained in {processes} before, and is taken up.", flush=True)
         return dict(record["summary"])
     why = f"changed: {', '.join(changed[:3])}" if changed else f"{policy} is not what it wrote"
     print(f"{job.name}: was trained before, but is trained again ({why}).", flush=True)
@@ -180,9 +182,8 @@ class _Shown:
 
 def _environment(processes: int) -> dict[str, str]:
     """What the processes find: this project, and their share of the processor unless somebody has decided about it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // max(1, processes)))}
+    threads = {"OMP_NUM_THREADS": str(max(1, cores() // max(1, processes)))}
     return {**threads, **os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

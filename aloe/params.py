@@ -37,12 +37,13 @@ from aloe.sections import (
     Trees,
 )
 from aloe.strict_yaml import Range, build, read_mapping
+from aloe.world_sections import NO_EVIDENCE, Evidence
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "params"
 
 __all__ = [
-    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "EndpointPolicy", "Mix", "Params",
+    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "EndpointPolicy", "Evidence", "Mix", "Params",
     "Personas", "ReleasedPool", "Role", "Roles", "Sandbox", "Sft", "SftArm", "Training", "Trees", "load_params",
     "presets",
 ]  # fmt: skip
@@ -72,6 +73,7 @@ class Params:
     training: Training
     benchmark: Benchmark
     arms: Arms = NO_ARMS
+    evidence: Evidence = NO_EVIDENCE
     journal: str | None = None
     models_from: str | None = None
     budget_usd: Positive | None = None

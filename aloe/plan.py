@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from aloe.evidence_plan import evidence_lines
 from aloe.losses import WITH_REFERENCE
 from aloe.params import ROOT, Params, Role, Sft
 from aloe.policies import OWN
@@ -106,7 +107,10 @@ def describe(params: Params) -> str:
         read = "dialogues" if params.trees.from_released else "persona pool"
         facts.append(f"start         a copy of the released {read}, which nobody has to write")
     if params.models_from:
-        facts.append(f"start         the personas, dialogues and models of {params.models_from}: nothing is trained")
+        arms = ", ".join(params.arms.reference())
+        trained = f"trained are {arms} alone" if arms else "nothing is trained"
+        facts.append(f"start         the personas, dialogues and models of {params.models_from}: {trained}")
+    facts += evidence_lines(params, plan.asking_hours + (plan.training_hours or 0.0))
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
@@ -208,7 +212,7 @@ def _training_hours(params: Params, size: float) -> float:
     dialogue = _history(trees.n_turns) / CHARACTERS_PER_TOKEN
     counted = training_counts(params)
     tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
-    compared = [] if params.models_from else [training.dpo, *(arm.dpo for arm in (arms.dpo or {}).values())]
+    compared = [*([] if params.models_from else [training.dpo]), *(arm.dpo for arm in (arms.dpo or {}).values())]
     again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
     read = sum(counted.sequences * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
     turns = counted.turns * (1 - TIE_SHARE)
@@ -241,8 +245,9 @@ def _disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
     models are linked. And text twice: in the journal and in the outputs.
     """
     weight = 4 if params.training.dtype == "float32" else 2
-    trained = 3 + len(params.arms.reference())
-    models = 0.0 if params.models_from else 1.0 + trained * (1.0 if params.training.method == "full" else 1.02)
+    trained = len(params.arms.reference()) + (0 if params.models_from else 3)
+    base = 0.0 if params.models_from else 1.0
+    models = base + trained * (1.0 if params.training.method == "full" else 1.02)
     text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
     return (models * size * weight + text) / 1e9
 

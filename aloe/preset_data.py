@@ -27,7 +27,7 @@ def spelled_out(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if isinstance(arms, dict):
         arms = {stage: _with_shared(arms[stage], training, stage, path) for stage in arms}
     whole = {**data, "training": training, "arms": arms}
-    return {key: value for key, value in whole.items() if key != "arms" or value is not None}
+    return {key: value for key, value in whole.items() if key not in ("arms", "evidence") or value is not None}
 
 
 def _with_shared(arms: Any, training: dict[str, Any], stage: str, path: Path) -> Any:

@@ -38,12 +38,13 @@ SOURCES = ROOT / "aloe" / "report"
 _ROWS = ROOT / "aloe" / "data" / "published_rows.csv"
 _CHOICES = "pages/published-and-corrected.md"
 _NUMBERS = "pages/published-numbers.md"
+_EVIDENCE = "pages/evidence.md"
 _PROVENANCE = "pages/provenance.md"
 _DOWNLOADS = "pages/downloads.md"
 _TRANSCRIPTS = "pages/transcripts.md"
 _PAGES = (
-    _TRANSCRIPTS, "pages/method-and-limits.md", "pages/what-the-sandbox-shows.md", _CHOICES, _NUMBERS, _PROVENANCE,
-    _DOWNLOADS, "pages/change-one-thing.md", "pages/more-than-one-gpu.md", "pages/tried-on.md",
+    _TRANSCRIPTS, "pages/method-and-limits.md", "pages/what-the-sandbox-shows.md", _EVIDENCE, _CHOICES, _NUMBERS,
+    _PROVENANCE, _DOWNLOADS, "pages/change-one-thing.md", "pages/more-than-one-gpu.md", "pages/tried-on.md",
 )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
     front = "index.md" if stopped is None else "unfinished.md"
     for name, target, values in (
         (front, "index.md", fields), (_CHOICES, _CHOICES, _choices(run)), (_NUMBERS, _NUMBERS, _numbers(run)),
-        (_PROVENANCE, _PROVENANCE, provenance_fields(run)),
+        (_PROVENANCE, _PROVENANCE, provenance_fields(run)), (_EVIDENCE, _EVIDENCE, _evidence(run, folder / "pages")),
         (_DOWNLOADS, _DOWNLOADS, downloads.page_fields(figures, data, titles)),
     ):  # fmt: skip
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
@@ -175,13 +176,24 @@ def _choices(run: Run) -> dict[str, str]:
     """What the page on the released code says: its choices, and what the run `ablation` beside this one measured."""
     from aloe.ablation import markdown_page  # with libraries that a run with nothing to do is spared
 
-    ablation = _ablation(run)
+    ablation = _stored("ablation", run)
     metrics = json.loads(ablation.read_text(encoding="utf-8")) if ablation.is_file() else None
     return {
         "departures": _table(departures(CORRECTED)),
         "elsewhere": _table(ELSEWHERE),
         "ablation": markdown_page(metrics, fingerprint(ablation) if metrics else ""),
     }
+
+
+def _evidence(run: Run, folder: Path) -> dict[str, str]:
+    """What the page on evidence says, from the run `evidence` beside this one; its figures are left in `folder`."""
+    from aloe.evidence_page import page_fields, page_figures  # with libraries that a run with nothing to do is spared
+
+    stored = _stored("evidence", run)
+    metrics = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
+    for name, image in page_figures(metrics).items():
+        (folder / name).write_bytes(image)
+    return page_fields(metrics, fingerprint(stored) if metrics else "")
 
 
 def _numbers(run: Run) -> dict[str, str]:
@@ -192,9 +204,9 @@ def _numbers(run: Run) -> dict[str, str]:
     return page_fields(own.n_profiles * own.n_personalities, own.n_turns)
 
 
-def _ablation(run: Run) -> Path:
-    """Where the run `ablation` beside this one leaves its numbers."""
-    return open_run("ablation", outputs=run.root.parent).metrics
+def _stored(preset: str, run: Run) -> Path:
+    """Where the run of another preset, beside this one, leaves its numbers."""
+    return open_run(preset, outputs=run.root.parent).metrics
 
 
 def _table(rows: Sequence[Departure]) -> str:
@@ -207,7 +219,7 @@ def _table(rows: Sequence[Departure]) -> str:
 
 def _inputs(run: Run) -> list[Path]:
     executed = [run.notebooks / f"{stage.name}.ipynb" for stage in STAGES]
-    maybe = (_ablation(run), run.transcripts, run.scores)
+    maybe = (_stored("ablation", run), _stored("evidence", run), run.transcripts, run.scores)
     stored = [path for path in maybe if path.is_file() and path != run.metrics]
     return [*executed, run.metrics, run.figures, SOURCES, _ROWS, *stored]
 

@@ -120,6 +120,16 @@ class Run:
         return self.root / "benchmark" / "scores.parquet"
 
     @property
+    def null_worlds(self) -> Path:
+        """One row per effect and seed, with the columns of `worlds.World`; only where the preset repeats worlds."""
+        return self.root / "benchmark" / "null_worlds.csv"
+
+    @property
+    def trained_worlds(self) -> Path:
+        """One row per (effect, seed, simulator, case, turn, judge) of `trained_worlds`; only where there are any."""
+        return self.root / "benchmark" / "trained_worlds.parquet"
+
+    @property
     def notebooks(self) -> Path:
         """The folder of the executed notebooks."""
         return self.root / "notebooks"

@@ -27,7 +27,7 @@ RELEASED = NOTEBOOKS / "released"
 PLUMBING = frozenset(
     "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
     " provenance resuming room runs show spending stages strict_yaml talk tree_figure tree_svg calibration_figure quiet"
-    " sections pool_figures training_log watching audit_figures".split()
+    " sections world_sections pool_figures training_log watching audit_figures evidence_figures".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
@@ -46,7 +46,8 @@ ONLY_IN = {
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
     (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
-    (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages;
+    (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), or outputs of
+    earlier stages;
     `writes` and `metrics` are what must be there when it is done.
     """
 
@@ -117,7 +118,7 @@ STAGES = (
     ),
     Stage(
         "06_aloe_benchmark",
-        ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
+        ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox", "evidence"),
         (*_BENCHMARK, *_SETTINGS, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          "arms:sft", "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
          "prompt:blind_judge", "prompts:strategies"),
@@ -126,8 +127,9 @@ STAGES = (
     ),
     Stage(
         "07_aloe_analysis",
-        ("name", "simulated", "seed", "benchmark", "arms"),
-        (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        ("name", "simulated", "seed", "benchmark", "arms", "evidence"),
+        (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet",
+         "worlds:null_worlds", "worlds:trainings"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),
@@ -162,6 +164,9 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
                 paths.append(path)
         elif kind == "arms":
             paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
+        elif kind == "worlds":
+            worlds = {"null_worlds": run.null_worlds, "trainings": run.trained_worlds}
+            paths += [worlds[rest]] if getattr(run.params.evidence, rest) else []
         elif kind == "prompts":
             policies = (run.params.benchmark.endpoint_policies or {}).values()
             names = {name for policy in policies for name in prompts_of(policy.strategy)}

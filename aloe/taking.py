@@ -2,7 +2,8 @@
 
 In: a run whose preset names another (`models_from`), and who says whether a stage is up to date. Out: what the stages
 before the benchmark left there, linked into this run (copied where the disk has no links), with their records, so that
-they count as done. Nothing is taken that this preset would have made otherwise. This module computes nothing itself.
+they count as done. Where this preset has further arms, the models are taken and the arms are left to the notebook.
+Nothing is taken that this preset would have made otherwise. This module computes nothing itself.
 """
 
 import json
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aloe.errors import UserError
+from aloe.launching import jobs, note
+from aloe.recipes import TrainingStage
 from aloe.records import explained_disk_errors, write_text
 from aloe.runs import Run, command_of
 from aloe.stages import STAGES, Stage
@@ -43,18 +46,25 @@ def take(run: Run, why_to_run: Callable[[Stage, Run], str | None], refuse_damage
         raise UserError(f"{source.root} has no models to take (`models_from`); run `{source.command()}` first.")
     with source.run_lock():
         for stage in TAKEN:
-            if reason := why_to_run(stage, source):
+            if (reason := why_to_run(stage, source)) and reason != _only_arms(stage):
                 raise UserError(f"{source.root}: {stage.name} is not what {run.params.name} takes (`models_from`): "
                                 f"{reason}. Run `{source.command()}`; if it stays so, the two presets differ in what "
                                 f"comes before the benchmark, so set `models_from` to null.")  # fmt: skip
         theirs, ours = (each.read_manifest().get("stages", {}) for each in (source, run))
-        new = [stage for stage in TAKEN if not _is_here(run, stage, ours.get(stage.name), theirs[stage.name])]
-        if new:
+        part = {stage for stage in TAKEN if why_to_run(stage, source)}  # the arms of this run are still to be trained
+        new = [stage for stage in TAKEN if stage not in part
+               and not _is_here(run, stage, ours.get(stage.name), theirs[stage.name])]  # fmt: skip
+        if new or part:
             refuse_damage(source)
         for stage in new:
             _take_stage(run, source, stage, theirs[stage.name])
+        begun = [stage for stage in TAKEN if stage in part and why_to_run(stage, run)]
+        for stage in begun:
+            _take_policies(run, source, stage, theirs[stage.name])
     if new:
         print(f"Taken from {source.root}: {', '.join(stage.name for stage in new)}", flush=True)
+    if begun:
+        print(f"Taken from {source.root}: all but the arms of {', '.join(stage.name for stage in begun)}", flush=True)
 
 
 def _is_here(run: Run, stage: Stage, own: dict[str, Any] | None, record: dict[str, Any]) -> bool:
@@ -72,6 +82,25 @@ def _take_stage(run: Run, source: Run, stage: Stage, record: dict[str, Any]) -> 
     manifest = run.read_manifest()
     manifest.setdefault("stages", {})[stage.name] = record
     write_text(run.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def _only_arms(stage: Stage) -> str:
+    """The reason to run a training stage that another run has done as this one would, but for this one's arms."""
+    return f"changed: params arms.{stage.name.rpartition('_')[2]}"
+
+
+def _take_policies(run: Run, source: Run, stage: Stage, record: dict[str, Any]) -> None:
+    """Link what a training stage left, and note its policies as trained: its notebook then trains the arms alone."""
+    manifest = run.read_manifest()
+    if manifest.get("stages", {}).pop(stage.name, None):  # else what is linked here would count as damage to it
+        write_text(run.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    for name in record["outputs"]:
+        _link(source.root / name, run.root / name)
+    metrics = source.read_metrics().get("training", {})
+    kind: TrainingStage = "sft" if stage.name.endswith("_sft") else "dpo"
+    for job in jobs(run, kind):
+        if job.name not in run.params.arms.reference():
+            note(job, metrics[job.name], metrics[job.name]["settings"]["processes"])
 
 
 def _link(path: Path, target: Path) -> None:

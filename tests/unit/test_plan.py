@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from aloe import evidence_plan
 from aloe.branching import is_expanded
 from aloe.dialogues import choose_personas
 from aloe.params import ROOT, EndpointPolicy, Mix, load_params, presets
@@ -13,6 +14,7 @@ from aloe.plan import describe, make_plan
 from aloe.prompts import prompt_file
 from aloe.room import model_size
 from aloe.strategies import STEPS
+from aloe.world_sections import NullWorlds
 
 
 def with_sizes(name="smoke", **changes):
@@ -225,3 +227,25 @@ def test_of_a_sample_of_trees_exactly_those_are_planned_that_will_branch():
     calls = {role.role: role.calls for role in make_plan(params).roles}
     assert 0 < expanded < 50
     assert calls["inducer"] == 50 * 3 + expanded * 4  # 1 + 2 + 4 turns instead of 3
+
+
+def test_repeated_worlds_are_planned_for_with_their_time(monkeypatch):
+    monkeypatch.setattr(evidence_plan, "cores", lambda: 2)
+    params = with_sizes(benchmark={"n_profiles": 10, "n_personalities": 2, "n_turns": 5})
+    section = NullWorlds(n_seeds=3, effects=(0.0, 1.0), tree_turns=2)
+    found = evidence_plan.null_worlds(params, section)
+    # 50 turns with 3 roles and a judge for two people, 20 with 4 roles and a judge in both orders: 50 x 5 + 20 x 6 =
+    # 370 calls; with the effect, 50 + 20 replies more whose meaning is compared.
+    without = 370 * evidence_plan.CALL
+    assert found.n == 6
+    assert found.seconds == pytest.approx(3 * (2 * without + 70 * evidence_plan.JUDGED))
+    lines = "\n".join(evidence_plan.evidence_lines(load_params("evidence"), 0.0))
+    assert "null worlds   400 without a training" in lines
+    assert "trainings     6 worlds" in lines
+    assert evidence_plan.evidence_lines(params, 1.0) == []
+
+
+def test_the_evidence_is_planned_within_its_90_minutes_on_two_cores(monkeypatch):
+    monkeypatch.setattr(evidence_plan, "cores", lambda: 2)
+    last = next(line for line in describe(load_params("evidence")).splitlines() if line.startswith("in all"))
+    assert 0 < int(last.split("about ")[1].split()[0]) <= 90

@@ -98,6 +98,7 @@ def test_the_plan_of_a_setting_holds_the_benchmark_alone():
     assert 0 < plan.training_hours < sandbox.training_hours / 2  # replies alone
     assert plan.disk_gb < sandbox.disk_gb
     assert "the personas, dialogues and models of sandbox: nothing is trained" in describe(load_params("shift"))
+    assert "of sandbox: trained are dpo_from_base alone" in describe(load_params("evidence"))
 
 
 def test_nobody_is_asked_for_a_first_message_that_the_preset_gives():

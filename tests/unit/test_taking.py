@@ -8,7 +8,9 @@ import pytest
 
 from aloe import pipeline, stages, taking
 from aloe.errors import UserError
-from aloe.params import load_params
+from aloe.launching import Job, taken_up
+from aloe.params import Arms, SftArm, load_params
+from aloe.recipes import CORRECTED
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
 
@@ -86,6 +88,54 @@ def test_models_are_linked_and_only_what_comes_after_is_run(study, capsys):
     assert study.run.read_metrics()["preset"] == "other"
     assert study.make(study.run) == []
     assert "Taken from" not in capsys.readouterr().out
+
+
+SFT = ('for name in ("sft_preferred", "sft_rejected"): write(f"models/{name}/weights", name)\n'
+       'write("words.txt", "one"); write("models/base/weights", "w1")\n'
+       'summary = {"loss": 1.5, "settings": {"processes": 1}}\n'
+       'metric({"training": {"sft_preferred": summary, "sft_rejected": summary}})')  # fmt: skip
+
+
+@pytest.fixture
+def with_arm(study, monkeypatch):
+    """The study with a further arm in the run that takes; its notebook leaves what it found to be trained before."""
+    train = dataclasses.replace(TRAIN, params=("seed", "arms.sft"))
+    monkeypatch.setattr(pipeline, "STAGES", (train, ASK))
+    monkeypatch.setattr(taking, "TAKEN", (train,))
+    params = study.run.params
+    arm = SftArm(CORRECTED, params.training.sft)
+    study.run = dataclasses.replace(study.run, params=dataclasses.replace(params, arms=Arms(sft={"other_sft": arm})))
+    study.code("04_sft", SFT)
+    return study
+
+
+def test_where_this_run_has_a_further_arm_all_others_are_taken_and_its_notebook_is_run(with_arm, capsys):
+    assert with_arm.make(with_arm.source) == ["04_sft", "06_aloe_benchmark"]
+    assert with_arm.make(with_arm.run) == ["04_sft", "06_aloe_benchmark"]
+    assert "all but the arms of 04_sft" in capsys.readouterr().out
+    own, other = (Job(with_arm.run, "sft", name) for name in ("sft_preferred", "other_sft"))
+    assert taken_up(other) is None
+    # The toy notebook writes its models anew instead of taking them up, as the real one does; same weights, same hash.
+    assert taken_up(own) == {"loss": 1.5, "settings": {"processes": 1}}
+    assert with_arm.make(with_arm.run) == []
+
+
+def test_models_of_other_data_are_not_taken_because_there_is_an_arm(with_arm):
+    with_arm.make(with_arm.source)
+    other = dataclasses.replace(with_arm.run, params=dataclasses.replace(with_arm.run.params, seed=9))
+    with pytest.raises(UserError, match=r"changed: params arms.sft, params seed"):
+        with_arm.make(other)
+    assert with_arm.executed == []
+
+
+def test_taken_models_take_the_place_of_those_of_before(with_arm):
+    with_arm.make(with_arm.source)
+    with_arm.make(with_arm.run)
+    with_arm.code("04_sft", SFT.replace('"one"', '"two"').replace("1.5", "0.5"))
+    with_arm.make(with_arm.source)
+    assert with_arm.make(with_arm.run) == ["04_sft"]  # the same weights, so nobody is asked again
+    assert (with_arm.run.root / "words.txt").read_text() == "two"
+    assert taken_up(Job(with_arm.run, "sft", "sft_preferred"))["loss"] == 0.5
 
 
 def test_what_the_other_run_makes_anew_is_taken_anew(study):
