@@ -83,7 +83,9 @@ def facts_named(said: Sequence[str], facts: Sequence[Fact], embed: Embed) -> lis
         named, best = set(told_in(facts, words_of(item))), int(np.argmax(row))
         words = stems(item)
         bare = not words - _KIN - _MENTIONED - _NOBODY
-        if row[best] >= (MENTION_MEANT if words & _MENTIONED else FACT_MEANT) and not (bare and facts[best].words - _KIN):
+        if row[best] >= (MENTION_MEANT if words & _MENTIONED else FACT_MEANT) and not (
+            bare and facts[best].words - _KIN
+        ):
             named.add(best)
         found.append(frozenset(named))
     return found

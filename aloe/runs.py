@@ -120,6 +120,16 @@ class Run:
         return self.root / "benchmark" / "scores.parquet"
 
     @property
+    def probe(self) -> Path:
+        """What probed policies answered, one `knowledge.Probed` a line; not there in a run that probes nobody."""
+        return self.root / "benchmark" / "probe.jsonl"
+
+    @property
+    def knowledge(self) -> Path:
+        """The same item by item, against what had been revealed: `knowledge.knowledge_table`."""
+        return self.root / "benchmark" / "knowledge.parquet"
+
+    @property
     def notebooks(self) -> Path:
         """The folder of the executed notebooks."""
         return self.root / "notebooks"
