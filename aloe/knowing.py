@@ -123,24 +123,25 @@ def families() -> dict[str, frozenset[int]]:
 
 
 def family_of(text: str) -> frozenset[int]:
-    """The families of a text's words; none where it negates something ("not patient"), or holds no such word.
+    """The families of a text's words; none where it holds no such word.
 
-    >>> family_of("Laconic") == family_of("rather reserved"), family_of("not patient")
+    >>> family_of("Laconic") == family_of("rather reserved"), family_of("tall")
     (True, frozenset())
     """
-    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text.casefold())
-    if _NEGATIONS & set(words):
-        return frozenset()
-    return frozenset().union(*(families().get(word, frozenset()) for word in words))
+    return frozenset().union(*(families().get(word, frozenset()) for word in _words(text)))
 
 
 def _trait(item: str, near: np.ndarray, heads: Sequence[str], known: Sequence[frozenset[int]]) -> frozenset[int]:
     own, words = family_of(item), stems(item)
     alike = {place for place, family in enumerate(known) if own & family}
-    alike |= {place for place, head in enumerate(heads) if stems(head) & words and not _NEGATIONS & set(item.split())}
+    alike |= {place for place, head in enumerate(heads) if stems(head) & words}
     if own or alike:
-        return frozenset(alike)
+        return frozenset() if _NEGATIONS & set(_words(item)) else frozenset(alike)  # "not patient" is no trait here
     best = int(np.argmax(near))
     if near[best] < (TRAIT_MEANT if len(words) > 1 else WORD_MEANT):
         return frozenset()
     return frozenset({best, *(place for place, family in enumerate(known) if family & known[best])})
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text.casefold())

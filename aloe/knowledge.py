@@ -103,10 +103,11 @@ def knowledge_curves(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def knowledge_entry(
     table: pd.DataFrame, answers: Sequence[Probed], n_turns: int, confidence: float
 ) -> dict[str, dict[str, Any]]:
-    """By policy, its part of `metrics.json`: answers, unreadable ones, and each kind's curves, means and kinds of error.
+    """By policy, its part of `metrics.json`: answers, unreadable ones, each kind's curves, means and errors.
 
-    A curve has a value per turn, None where there is none; a mean is over all pieces of all turns. `guessed`, `passing`
-    and `wrong` are shares of the items named. `traits_truth` says whether traits that have shown were known.
+    A curve has a value per turn, None where there is none; a mean is over all pieces of all turns. `guessed`,
+    `passing` and `wrong` are shares of the items named. `traits_truth` says whether it is known which traits have
+    shown.
     """
     found: dict[str, dict[str, Any]] = {}
     for policy in dict.fromkeys(answer.policy for answer in answers):

@@ -270,7 +270,7 @@ def test_users_who_become_somebody_else_are_not_asked_about(tmp_path):
     policy = "{endpoint: simulated, model: simulated, temperature: 0.8, max_tokens: 256}"
     preset.write_text(f"extends: smoke\nbenchmark: {{policies: [p], endpoint_policies: {{p: {policy}}}, probe: [p], "
                       "shift: {turn: 2}}\n")  # fmt: skip
-    with pytest.raises(UserError, match="`benchmark.probe` cannot be asked about users who become somebody else"):
+    with pytest.raises(UserError, match=r"`benchmark\.probe` cannot be asked about users who become somebody else"):
         load_params(str(preset))
 
 
