@@ -4,7 +4,9 @@ How the marks were made: a fact is *named* by an item that alone tells the main 
 the hobby, the animal, the illness, what a relative does), in whatever words; where, when and how many may lack. A
 relative, a place or a part of the body that merely occurs in the fact names nothing. A fact is *told* from the message
 on that tells its main thing. Items that name none are `passing` if a message says so, else `wrong`. The thresholds
-were set on the part "tuning"; "kept aside" has other profiles, personalities and dialogues.
+were set on the part "tuning"; "kept aside" has other profiles, personalities and dialogues. It is not wholly unseen:
+that a bare mention needs a threshold of its own (not its value) was noticed on it, and one author wrote the marks, the answers
+in other words and the families of traits.
 """
 
 import doctest
