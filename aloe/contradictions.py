@@ -30,7 +30,7 @@ def contradiction(params: "Params") -> str | None:
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
-              _policy_problem, _setting_problem, _source_problem, _world_problem)  # fmt: skip
+              _policy_problem, _probe_problem, _setting_problem, _source_problem, _world_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -236,6 +236,31 @@ def _policy_problem(params: "Params") -> str | None:
         )
     if len(set(params.benchmark.policies)) < len(params.benchmark.policies):
         return "`benchmark.policies` names a policy twice."
+    return None
+
+
+def _probe_problem(params: "Params") -> str | None:
+    """Who cannot be asked what it knows of its user."""
+    bench = params.benchmark
+    asked, probed = bench.endpoint_policies or {}, bench.probe or ()
+    for number, name in enumerate(probed):
+        key = f"`benchmark.probe[{number}]` is {name!r}, "
+        if name not in bench.policies:
+            return f"{key}which does not take part; name it in `benchmark.policies`, or leave it out."
+        if name not in asked:
+            return (
+                f"{key}a model of this run: it has learned to reply and follows no other instruction, so it cannot be "
+                f"asked what it knows; name policies of `benchmark.endpoint_policies` only."
+            )
+        if asked[name].strategy == "told":
+            return f"{key}which is told the persona, so it has nothing to infer; leave it out."
+    if len(set(probed)) < len(probed):
+        return "`benchmark.probe` names a policy twice."
+    if probed and bench.shift:
+        return (
+            "`benchmark.probe` cannot be asked about users who become somebody else (`benchmark.shift`): what was "
+            "revealed is then of two persons; give one of the two."
+        )
     return None
 
 

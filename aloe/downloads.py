@@ -24,6 +24,7 @@ from aloe.runs import Run
 from aloe.stages import read_notebook
 
 SCORES = "scores.csv"
+KNOWLEDGE = "knowledge.csv"
 
 
 class Figure(NamedTuple):
@@ -73,6 +74,8 @@ def write_downloads(run: Run, folder: Path) -> None:
             shutil.copy(path, folder / path.name)
     if run.scores.is_file():
         write_text(folder / SCORES, pd.read_parquet(run.scores).to_csv(index=False, lineterminator="\n"))
+    if run.knowledge.is_file() and run.params.benchmark.probe:
+        write_text(folder / KNOWLEDGE, pd.read_parquet(run.knowledge).to_csv(index=False, lineterminator="\n"))
 
 
 def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) -> dict[str, str]:
@@ -92,6 +95,7 @@ def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) ->
     others = []
     about = {
         SCORES: "every score: a row per policy, case, turn and judge",
+        KNOWLEDGE: "what probed policies named, and what had been revealed: a row per item, fact and trait",
         "metrics.json": "the numbers that this report's front page reads",
         "manifest.json": "parameters, seed, versions, commit, and the hashes of what each stage read and wrote",
     }

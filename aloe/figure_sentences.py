@@ -30,6 +30,20 @@ def _lines(name: str, frame: pd.DataFrame) -> str | None:
     return _from_to(means, "turn") if len(means) > 1 else None
 
 
+def _two_curves(name: str, frame: pd.DataFrame) -> str | None:
+    """What policies know and what they make of it, a line of each per policy."""
+    if not {"policy", "turn", "recall", "al"} <= set(frame):
+        return None
+    said = []
+    for column, words in (("recall", "share of told facts that is named"), ("al", "level")):
+        means = frame.astype({column: float}).groupby(["policy", "turn"], sort=False)[column].mean()
+        by_turn = means.unstack("policy").sort_index()
+        said += (
+            [f"The {words}: {_from_to(by_turn, 'turn')}"] if len(by_turn) > 1 and by_turn.notna().any().all() else []
+        )
+    return " ".join(said) or None
+
+
 def _turns(name: str, frame: pd.DataFrame) -> str | None:
     """A row per tree and turn, with numbers of each."""
     if not {"tree", "turn"} <= set(frame) or "label" in frame:
@@ -146,7 +160,7 @@ def _shares(name: str, frame: pd.DataFrame) -> str | None:
 
 
 _FORMS: Sequence[Callable[[str, pd.DataFrame], str | None]] = (
-    _lines, _training, _growth, _tree, _turns, _levels, _estimates, _plane, _spread, _shares,
+    _two_curves, _lines, _training, _growth, _tree, _turns, _levels, _estimates, _plane, _spread, _shares,
 )  # fmt: skip
 
 

@@ -153,6 +153,8 @@ def _plan_roles(params: Params) -> list[RolePlan]:
               for question in _questions(params, facts) for turn in range(bench.n_turns)]  # fmt: skip
     asked = [(name, role) for name, role in (bench.endpoint_policies or {}).items() if name in bench.policies]
     plans += [_role(name, role, params, _replies(role.strategy, facts, params)) for name, role in asked]
+    plans += [_role(f"probe:{name}", role, params, _probed(facts, params)) for name, role in asked
+              if name in (bench.probe or ())]  # fmt: skip
     return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
 
 
@@ -181,6 +183,13 @@ def _replies(strategy: Strategy, facts: float, params: Params) -> list[tuple[int
             prompt = _prompt(params, step.prompt) + put_in + seen
             asked.append((bench.n_profiles * bench.n_personalities, prompt, written[step.writes]))
     return asked
+
+
+def _probed(facts: float, params: Params) -> list[tuple[int, float, float]]:
+    """Every time that a policy is asked what it knows: once per case and turn, with the conversation up to then."""
+    cases, prompt = params.benchmark.n_profiles * params.benchmark.n_personalities, _prompt(params, "probe")
+    return [(cases, prompt + _shown(turn), min(NOTES + NOTES_PER_TURN * turn, NOTED * facts))
+            for turn in range(1, params.benchmark.n_turns + 1)]  # fmt: skip
 
 
 def _role(name: str, role: Role, params: Params, asked: Sequence[tuple[int, float, float]]) -> RolePlan:

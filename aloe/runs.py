@@ -129,6 +129,15 @@ class Run:
         """One row per (effect, seed, simulator, case, turn, judge) of `trained_worlds`; only where there are any."""
         return self.root / "benchmark" / "trained_worlds.parquet"
 
+    def probe(self) -> Path:
+        """What probed policies answered, one `knowledge.Probed` a line; not there in a run that probes nobody."""
+        return self.root / "benchmark" / "probe.jsonl"
+
+    @property
+    def knowledge(self) -> Path:
+        """The same item by item, against what had been revealed: `knowledge.knowledge_table`."""
+        return self.root / "benchmark" / "knowledge.parquet"
+
     @property
     def notebooks(self) -> Path:
         """The folder of the executed notebooks."""

@@ -288,6 +288,7 @@ class Benchmark:
 
     A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
     `controls`: judges score every reply once more, against a stranger's persona (`shuffled`), without any (`blind`).
+    `probe`: endpoint policies that are asked after every turn, outside of the dialogue, what they know of the user.
     `opening`: the first message of every user, instead of one of their own. `slots`: a file of profiles as labelled
     slots that take the place of `personas.benchmark_profiles`. `from_released`: texts of the published release (a
     user's copy) that take the place of both benchmark files. Paths are relative to the repository.
@@ -308,3 +309,4 @@ class Benchmark:
     opening: str | None = None
     slots: str | None = None
     from_released: ReleasedPool | None = None
+    probe: tuple[str, ...] | None = None

@@ -34,6 +34,7 @@ PLUMBING = frozenset(
 ONLY_IN = {
     "figures": {"07_aloe_analysis"},
     "control_figure": {"07_aloe_analysis"},
+    "probe_figure": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
     "findings": {"07_aloe_analysis"},
     "strategies": {"06_aloe_benchmark"},
@@ -46,7 +47,8 @@ ONLY_IN = {
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
     (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
-    (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), or outputs of
+    (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), what is there where
+    policies are probed (`probed:...`), or outputs of
     earlier stages;
     `writes` and `metrics` are what must be there when it is done.
     """
@@ -121,7 +123,8 @@ STAGES = (
         ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox", "evidence"),
         (*_BENCHMARK, *_SETTINGS, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          "arms:sft", "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
-         "prompt:blind_judge", "prompts:strategies"),
+         "prompt:blind_judge", "prompt:probe", "prompts:strategies",
+         "probed:aloe/data/trait_families.yaml"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
     ),
@@ -129,7 +132,7 @@ STAGES = (
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark", "arms", "evidence"),
         (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet",
-         "worlds:null_worlds", "worlds:trainings"),
+         "worlds:null_worlds", "worlds:trainings", "probed:benchmark/probe.jsonl", "probed:benchmark/knowledge.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),
@@ -167,12 +170,17 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
         elif kind == "worlds":
             worlds = {"null_worlds": run.null_worlds, "trainings": run.trained_worlds}
             paths += [worlds[rest]] if getattr(run.params.evidence, rest) else []
+        elif kind == "probed":
+            place = (ROOT if rest.startswith("aloe/") else run.root) / rest
+            paths += [place] if run.params.benchmark.probe else []
         elif kind == "prompts":
             policies = (run.params.benchmark.endpoint_policies or {}).values()
             names = {name for policy in policies for name in prompts_of(policy.strategy)}
             paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(names)]
         elif kind == "prompt":
-            if rest != "blind_judge" or "blind" in (run.params.benchmark.controls or ()):  # else it need not be there
+            wanted = {"blind_judge": "blind" in (run.params.benchmark.controls or ()),
+                      "probe": bool(run.params.benchmark.probe)}  # fmt: skip
+            if wanted.get(rest, True):  # else it need not be there
                 paths.append(ROOT / run.params.prompts / f"{rest}.txt")
         else:
             paths.append((ROOT if kind == "repo" else run.root) / rest)
