@@ -129,6 +129,7 @@ class Run:
         """One row per (effect, seed, simulator, case, turn, judge) of `trained_worlds`; only where there are any."""
         return self.root / "benchmark" / "trained_worlds.parquet"
 
+    @property
     def probe(self) -> Path:
         """What probed policies answered, one `knowledge.Probed` a line; not there in a run that probes nobody."""
         return self.root / "benchmark" / "probe.jsonl"

@@ -48,8 +48,7 @@ class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
     (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
     (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), what is there where
-    policies are probed (`probed:...`), or outputs of
-    earlier stages;
+    policies are probed (`probed:...`), or outputs of earlier stages;
     `writes` and `metrics` are what must be there when it is done.
     """
 
@@ -132,7 +131,8 @@ STAGES = (
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark", "arms", "evidence"),
         (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet",
-         "worlds:null_worlds", "worlds:trainings", "probed:benchmark/probe.jsonl", "probed:benchmark/knowledge.parquet"),
+         "worlds:null_worlds", "worlds:trainings", "probed:benchmark/probe.jsonl",
+         "probed:benchmark/knowledge.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),
