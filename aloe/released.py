@@ -15,7 +15,7 @@ from typing import Any
 
 from aloe.branching import followed
 from aloe.errors import UserError
-from aloe.records import DialogueTree, Persona, Turn, write_text
+from aloe.records import DialogueTree, Persona, Turn, json_line, write_text
 
 DECODER = json.JSONDecoder(strict=False)  # strict would refuse the line breaks inside strings
 SPACE = re.compile(r"\s*")
@@ -82,7 +82,7 @@ def write_trees(trees: Sequence[DialogueTree], path: Path, drop_extra: bool = Fa
         raise UserError(f"{path}: no dialogue to write; one needs a first turn with a preferred reply.")
     if not drop_extra:
         _refuse_loss(trees, _as_trees(enumerate(kept, 1), path), path)
-    write_text(path, "".join(_line(data) for data in kept))
+    write_text(path, "".join(json_line(data) + "\n" for data in kept))
 
 
 def _entries(path: Path, bare: bool) -> Iterator[tuple[int, Any]]:
@@ -139,12 +139,6 @@ def _bare(line: str, where: str) -> str:
 def _is_whole(text: str) -> bool:
     """Does a text read like an entry and not like a word or a title: several words that end like a sentence?"""
     return len(text.split()) > 1 and text.rstrip().endswith(tuple(".!?。！？"))
-
-
-def _line(data: dict[str, Any]) -> str:
-    """A line of JSON as UTF-8 can hold it: half of a surrogate pair stays escaped."""
-    text = json.dumps(data, ensure_ascii=False)
-    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _line_end(text: str, position: int) -> int:
