@@ -221,7 +221,7 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
     lines = [
         f"{N_TREES} trees of {N_TURNS} turns a seed, 95% intervals, all faults of a setting planted at once. Targets: "
         f"{TARGET_COVERAGE:.0%} of intervals cover, median half-width at most {TARGET_HALF_WIDTH}; where nothing "
-        f"is planted the mean estimate is below {TARGET_AT_ZERO}.",
+        f"is planted the mean estimate is below {TARGET_AT_ZERO}. Seeds {rows['seed'].min()} to {rows['seed'].max()}.",
         "",
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",
