@@ -13,7 +13,7 @@ _STYLES = tuple(zip(PETROFF6, ("o", "s", "^", "D", "v", "P"), strict=True)) + OT
 
 
 def audit_estimates(found: pd.DataFrame, title: str, ax: Axes | None = None, note: str | None = None) -> Axes:
-    """One line per audit: its estimate with the interval and, where something was planted, a cross at its value.
+    """One line per audit: its estimate with the interval and, where something was planted, an upright line there.
 
     Args:
         found: columns audit, value, low, high, planted (the last three may be missing).
@@ -25,9 +25,9 @@ def audit_estimates(found: pd.DataFrame, title: str, ax: Axes | None = None, not
     places = range(len(found))
     ax.axvline(0, color=INK, lw=1)
     ax.hlines(places, found["low"].astype(float), found["high"].astype(float), color=PETROFF6[0], lw=2)
-    ax.plot(found["value"].astype(float), places, "o", color=PETROFF6[0], label="measured, with interval")
-    if found["planted"].notna().any():
-        ax.plot(found["planted"].astype(float), places, "x", color=RED, ms=9, mew=2, label="planted")
+    ax.plot(found["value"].astype(float), places, "o", color=PETROFF6[0], ms=5, label="measured, with interval")
+    if found["planted"].notna().any():  # taller than the dot is wide: where both agree, both can be seen
+        ax.plot(found["planted"].astype(float), places, "|", color=RED, ms=16, mew=2, label="planted", zorder=1.9)
     ax.set_yticks(places, found["audit"].str.replace("_", " ").tolist())
     ax.set(xlabel="share", ylim=(len(found) - 0.5, -0.5))
     legend_outside(ax)

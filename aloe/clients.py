@@ -261,6 +261,7 @@ def _read(answer: Any) -> tuple[Reply | None, str]:
         return None, ""
     prompt, completion = (count if isinstance(count, int) else None for count in counts)
     said, ended = text if isinstance(text, str) else "", reason if isinstance(reason, str) else None
+    said = re.sub("[\ud800-\udfff]", "\ufffd", said)  # half of a surrogate pair: no file and no request could hold it
     reply = Reply(said, ended, prompt, completion)
     if reason == "content_filter":
         return reply, "a content filter stopped it"

@@ -95,6 +95,7 @@ def over_and_under(people: pd.DataFrame, source: str, beside: Sequence[str]) -> 
 def markdown(
     title: str, note: str | None, counts: Mapping[str, Any], fate: Mapping[str, Mapping[str, int]],
     people: pd.DataFrame, valence: pd.DataFrame, near: pd.DataFrame, uneven: pd.DataFrame, lines: Sequence[str],
+    about: "Mapping[str, pd.Series[float]]",
 ) -> str:  # fmt: skip
     """The card as Markdown.
 
@@ -108,6 +109,7 @@ def markdown(
         near: `neighbours` of both kinds, with a column kind.
         uneven: `over_and_under`.
         lines: sentences on limits and checks.
+        about: by kind, the share of each topic among its facts or traits, the largest first.
     """
     clear = uneven[uneven["p"] < TELLING]
     parts = [f"# Pool card: {literal(title)}", ""]
@@ -128,7 +130,15 @@ def markdown(
         ["attribute", "value", "share", "by hand", "p"],
         [[literal(str(r.attribute)), literal(str(r.value)), f"{r.share:.0%}", f"{r.beside:.0%}", f"{r.p:.3f}"]
          for r in clear.itertuples()],
-    ), f"{len(clear)} of {len(uneven)} values have p below {TELLING}, each tested for itself.", ""]  # fmt: skip
+    ), f"{len(clear)} of {len(uneven)} values have p below {TELLING}, each tested for itself; chance alone would give "
+       f"about {TELLING * len(uneven):.0f}.", ""]  # fmt: skip
+    for kind, own in about.items():
+        rows = [[literal(topic), f"{share:.0%}"] for topic, share in own.items()]
+        parts += [
+            f"## Topics of every {kind}, by the words that tell them apart",
+            "",
+            *_table(["topic", "share"], rows),
+        ]
     return "\n".join([*parts, "## To be read with it", "", *(f"- {line}" for line in lines)]) + "\n"
 
 

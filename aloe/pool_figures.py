@@ -9,12 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from aloe.figure_style import BLUE, GREY, INK, ORANGE, PURPLE, RED, VIOLET, legend_outside, prepare
 
 SOURCES = {"seed": GREY, "train": BLUE, "dev": ORANGE, "bench": RED}
 REACHES = {"within": (BLUE, "-"), "across": (RED, "--")}
+REACH_NAMES = {"within": "of its own split", "across": "of another split"}
+BIN = 0.025
 MARKS = [(colour, mark) for mark in "osD^" for colour in (BLUE, ORANGE, RED, PURPLE, GREY, VIOLET)]
 
 
@@ -37,7 +39,7 @@ def share_bars(tables: Mapping[str, pd.DataFrame], note: str | None = None) -> l
             offset = (i - (len(table.columns) - 1) / 2) * width
             own.barh(places + offset, table[source], height=width, color=SOURCES.get(source, VIOLET), label=source)
         own.set_yticks(places, [str(value) for value in table.index])
-        own.invert_yaxis()
+        own.set_ylim(len(table) - 0.4, -0.6)
         own.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[-1].set_xlabel("share of the texts of a source")
     legend_outside(axes[0])
@@ -53,21 +55,25 @@ def neighbour_histograms(near: pd.DataFrame, thresholds: Mapping[str, float], no
     """
     kinds = list(dict.fromkeys(near["kind"]))
     axes = list(plt.subplots(1, len(kinds), figsize=(5 * len(kinds), 3.8), layout="constrained", squeeze=False)[1][0])
-    bins = np.linspace(min(0.0, float(near["similarity"].min())), 1, 41).tolist()
+    least = min(0.0, float(near["similarity"].min()))
     for ax, kind in zip(axes, kinds, strict=True):
+        # An edge at the threshold: no bar stands on both sides of it.
+        below, above = np.arange(thresholds[kind], least - BIN, -BIN)[::-1], np.arange(thresholds[kind], 1 + BIN, BIN)
+        bins = [*below.tolist(), *above[1:].tolist()]
         own = prepare(near, ax, None, f"Nearest neighbour: {kind}", note if ax is axes[-1] else None)
         for reach, (colour, line) in REACHES.items():
             values = near.loc[(near["kind"] == kind) & (near["reach"] == reach), "similarity"]
             own.hist(values, bins=bins, color=colour, alpha=0.3)
-            own.hist(values, bins=bins, histtype="step", color=colour, ls=line, label=f"{reach} the split")
+            own.hist(values, bins=bins, histtype="step", color=colour, ls=line, label=REACH_NAMES[reach])
         own.axvline(thresholds[kind], color=INK, lw=2, ls=":", label=f"threshold {thresholds[kind]:g}")
-        own.set(xlabel="cosine similarity to the nearest text", ylabel="texts", xlim=(bins[0], 1))
+        own.set(xlabel="cosine similarity to the nearest text", ylabel="texts", xlim=(least, 1))
+        own.yaxis.set_major_locator(MaxNLocator(integer=True))
         own.legend(loc="upper left", frameon=False, fontsize=8)
     return axes
 
 
 def topic_map(points: pd.DataFrame, title: str, note: str | None = None) -> Axes:
-    """Texts in the plane, one colour and marker per topic.
+    """Texts, facts or traits in the plane, one colour and marker per topic.
 
     Args:
         points: columns x, y, topic.
@@ -76,7 +82,7 @@ def topic_map(points: pd.DataFrame, title: str, note: str | None = None) -> Axes
     order: Sequence[str] = points["topic"].value_counts().index.tolist()
     for topic, (colour, mark) in zip(order, MARKS, strict=False):
         own = points[points["topic"] == topic]
-        ax.scatter(own["x"], own["y"], s=14, color=colour, marker=mark, alpha=0.7, label=f"{topic} ({len(own)})")
+        ax.scatter(own["x"], own["y"], s=10, color=colour, marker=mark, alpha=0.7, label=f"{topic} ({len(own)})")
     ax.set(xlabel="first principal component", ylabel="second principal component")
     legend_outside(ax)
     return ax

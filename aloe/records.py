@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ _DISK_ERRORS = {
     errno.EACCES: "permission denied; check who owns the folder",
     errno.EPERM: "permission denied; check who owns the folder",
 }
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +191,13 @@ def to_json(record: Any) -> str:
     """One record as one line of JSON, keys in field order, text as it is (no ASCII escapes)."""
     absent = {f.name for f in dataclasses.fields(record) if _may_be_left_out(f) and getattr(record, f.name) is None}
     data = {key: value for key, value in dataclasses.asdict(record).items() if key not in absent}
-    return json.dumps(data, ensure_ascii=False)
+    return json_line(data)
+
+
+def json_line(data: Any) -> str:
+    """Plain data as one line of JSON, text as it is but for half of a surrogate pair, which UTF-8 cannot hold."""
+    text = json.dumps(data, ensure_ascii=False)
+    return _HALVES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def from_dict(kind: type[T], data: Any, where: str) -> T:

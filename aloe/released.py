@@ -15,7 +15,7 @@ from typing import Any
 
 from aloe.branching import followed
 from aloe.errors import UserError
-from aloe.records import DialogueTree, Persona, Turn, write_text
+from aloe.records import DialogueTree, Persona, Turn, json_line, write_text
 
 DECODER = json.JSONDecoder(strict=False)  # strict would refuse the line breaks inside strings
 SPACE = re.compile(r"\s*")
@@ -27,10 +27,12 @@ REPLIES = {"preferred": (str, list), "rejected": (str, list)}
 def read_texts(path: Path) -> list[str]:
     """Every profile or personality, in file order; a text is left as it is, line breaks included.
 
-    The line `"Ann is a nurse." "Bo is a cook."` gives two texts, the bare line `Cy is 40.` gives one.
+    The line `"Ann is a nurse." "Bo is a cook."` gives two texts, with or without a comma in between, and so does
+    `"Ann is a nurse." Bo is a cook.`; `Cy is 40.` gives one, and so does `"Al" is what friends call Albert.`
 
     Raises:
-        UserError: the file is missing, empty or not UTF-8; an entry is empty, cut off or not a text.
+        UserError: the file cannot be read, is empty or not UTF-8; an entry is empty, cut off or not a text; a line
+            begins bare and may hold a quoted text as well.
     """
     texts = []
     for line, entry in _entries(path, bare=True):
@@ -80,7 +82,7 @@ def write_trees(trees: Sequence[DialogueTree], path: Path, drop_extra: bool = Fa
         raise UserError(f"{path}: no dialogue to write; one needs a first turn with a preferred reply.")
     if not drop_extra:
         _refuse_loss(trees, _as_trees(enumerate(kept, 1), path), path)
-    write_text(path, "".join(json.dumps(data, ensure_ascii=False) + "\n" for data in kept))
+    write_text(path, "".join(json_line(data) + "\n" for data in kept))
 
 
 def _entries(path: Path, bare: bool) -> Iterator[tuple[int, Any]]:
@@ -89,6 +91,8 @@ def _entries(path: Path, bare: bool) -> Iterator[tuple[int, Any]]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give the path of your copy of the release.") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of your copy.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}); get the file again.") from None
     position, line, counted = _skip_space(text, 0), 1, 0
@@ -102,20 +106,39 @@ def _entries(path: Path, bare: bool) -> Iterator[tuple[int, Any]]:
 
 
 def _entry(text: str, start: int, bare: bool, where: str) -> tuple[Any, int]:
-    """The value that starts at `start`, and where it ends."""
+    """The value that starts at `start`, and where it ends, a comma after it included."""
     line_end = _line_end(text, start)
     if bare and text[start] not in '"{[':
-        return text[start:line_end].rstrip(), line_end
+        return _bare(text[start:line_end], where), line_end
     try:
         value, end = DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: the entry is cut off or not JSON ({error}); mend or remove it.") from None
-    after = text[end : _line_end(text, end)].strip() if bare else ""
-    if not after or after[0] == '"':
+    if not bare:
         return value, end
+    after = text[end : _line_end(text, end)]
+    comma = re.match(r"\s*,\s*(?=\"|$)", after)
+    if comma or not after.strip() or after.lstrip()[0] == '"':
+        return value, end + (comma.end() if comma else 0)
     if end > line_end:
         raise UserError(f"{where}: a quotation mark is missing; mend or remove the entry.")
+    if isinstance(value, str) and _is_whole(value) and after.lstrip()[0].isupper():
+        return value, end  # the bare text that follows is another entry
     return text[start:line_end].rstrip(), line_end  # a bare text whose first word is quoted
+
+
+def _bare(line: str, where: str) -> str:
+    """A line without quotation marks around it."""
+    last = re.search(r'[.!?。！？]\s*("(?:[^"\\]|\\.)+")\s*,?\s*$', line)
+    if last and _is_whole(last[1].strip('"')):
+        raise UserError(f"{where}: the quoted text at its end may be an entry of its own; put it on another line if it "
+                        "is, or the whole line in quotation marks if not.")  # fmt: skip
+    return line.rstrip()
+
+
+def _is_whole(text: str) -> bool:
+    """Does a text read like an entry and not like a word or a title: several words that end like a sentence?"""
+    return len(text.split()) > 1 and text.rstrip().endswith(tuple(".!?。！？"))
 
 
 def _line_end(text: str, position: int) -> int:

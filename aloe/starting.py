@@ -152,7 +152,8 @@ def pair_start(start: Start, drawn: Mapping[Kind, Sequence[Text]], params: Param
 def take_dialogues(start: Start, personas: Sequence[Persona], params: Trees, seed: int) -> Taken:
     """The released dialogues of this run's personas, as its trees: at most `n_trees`, spread evenly over personas.
 
-    A dialogue ends before a turn in which the user says nothing, or one of the replies is empty.
+    A dialogue ends before a turn in which the user says nothing, or one of the replies is empty, or that no file of
+    this study could hold, such as one with half of a surrogate pair.
     """
     by_text: dict[tuple[str, str], list[DialogueTree]] = {}
     for dialogue in start.dialogues:
@@ -190,12 +191,23 @@ def _key(persona: Persona) -> tuple[str, str]:
 
 
 def _answered(turns: Sequence[Turn], tree_id: str) -> tuple[tuple[Turn, ...], str | None]:
-    """The turns up to the first in which somebody says nothing, with ids of the tree; and who it is, if anybody."""
+    """The turns up to the first that cannot be used, with ids of the tree; and why it cannot, if there is one."""
     kept: list[Turn] = []
     for number, turn in enumerate(turns, 1):
-        for text, who in ((turn.user, "the user"), (turn.hinted, "a responder"), (turn.plain, "a responder")):
-            if not text.strip():
-                return tuple(kept), f"{who} says nothing"
+        if why := _unusable(turn):
+            return tuple(kept), why
         parent = kept[-1].id if kept else None
         kept.append(dataclasses.replace(turn, id=f"{tree_id}-k{number:02d}", parent=parent))
     return tuple(kept), None
+
+
+def _unusable(turn: Turn) -> str | None:
+    said = {"the user": (turn.user,), "a responder": (turn.hinted, turn.plain)}
+    noted = {"the inducer": (turn.inferred_profile, turn.inferred_personality)}
+    for who, texts in said.items():
+        if not all(text.strip() for text in texts):
+            return f"{who} says nothing"
+    for who, texts in {**said, **noted}.items():
+        if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            return f"{who} writes what is no Unicode text"
+    return None

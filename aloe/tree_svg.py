@@ -6,6 +6,7 @@ script, nothing from the network: the full texts are <title> elements, which bro
 """
 
 import html
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,10 @@ from aloe.show import BLUE, GREY, ORANGE, Html, reply_name
 
 BOX, REPLY, HIGH, GAP, LEVEL = 150, 108, 34, 8, 128  # pixels: widths of boxes, their height, gaps, from turn to turn
 LETTERS = {BOX: 24, REPLY: 18}  # how many fit into a line of a box
+
+
+_Row = tuple[float, float]
+"""Where a row of boxes begins and ends."""
 
 
 class _Place(NamedTuple):
@@ -35,7 +40,8 @@ def tree_svg(tree: DialogueTree) -> Html:
         raise ValueError(f"{tree.id} has no turn to draw")
     found = paths(tree)
     places = _places(tree, found)
-    width = max(x for place in places.values() for x in place.replies.values()) + REPLY / 2 + GAP
+    ends = (right for p in places.values() for right in (p.x + BOX / 2, *(x + REPLY / 2 for x in p.replies.values())))
+    width = max(ends) + GAP
     height = max(place.y for place in places.values()) + LEVEL / 2 + HIGH + GAP
     lines = "".join(_line(*ends) for turn in tree.turns for ends in _lines(turn, places))
     boxes = "".join(_boxes(turn, len(found[turn.id]), places[turn.id], tree) for turn in tree.turns)
@@ -48,29 +54,41 @@ def tree_svg(tree: DialogueTree) -> Html:
 
 
 def _places(tree: DialogueTree, found: dict[str, Path]) -> dict[str, _Place]:
-    """Turns that nobody answers side by side, every other one above what follows it."""
+    """What follows a reply stands below it, and the two replies of a turn as near as what follows them lets them be."""
     below: dict[tuple[str, Source], str] = {
         (turn.parent, _answered(turn, found)): turn.id for turn in tree.turns if turn.parent is not None
     }
+    apart: dict[str, float] = {}
+
+    def outline(name: str) -> list[_Row]:
+        """How far the turn and all below it reach to both sides of its middle, row by row."""
+        left, right = (
+            [(-REPLY / 2, REPLY / 2), *(outline(below[name, source]) if (name, source) in below else [])]
+            for source in _order(found[name][-1])
+        )
+        apart[name] = GAP + max(end - start for (_, end), (start, _) in zip(left, right, strict=False))
+        sides = _moved(left, -apart[name] / 2), _moved(right, apart[name] / 2)
+        rows = [(min(start for start, _ in row), max(end for _, end in row)) for row in _level_by_level(*sides)]
+        return [(-BOX / 2, BOX / 2), *rows]
+
+    first = tree.turns[0].id
+    middle = {first: GAP - min(start for start, _ in outline(first))}
     places: dict[str, _Place] = {}
-    free = float(GAP)
-
-    def put(name: str) -> float:
-        nonlocal free
-        replies: dict[Source, float] = {}
-        for source in _order(found[name][-1]):
-            if (name, source) in below:
-                replies[source] = put(below[name, source])
-            else:
-                replies[source] = free + REPLY / 2
-                free += REPLY + GAP
-        left, right = sorted(replies.values())
-        middle = (left + right) / 2
-        places[name] = _Place(middle, GAP + HIGH / 2 + LEVEL * (len(found[name]) - 1), replies)
-        return middle
-
-    put(tree.turns[0].id)
+    for name, path in found.items():
+        x, half = middle[name], apart[name] / 2
+        replies = dict(zip(_order(path[-1]), (x - half, x + half), strict=True))
+        places[name] = _Place(x, GAP + HIGH / 2 + LEVEL * (len(path) - 1), replies)
+        middle |= {below[name, source]: at for source, at in replies.items() if (name, source) in below}
     return places
+
+
+def _moved(rows: list[_Row], by: float) -> list[_Row]:
+    return [(start + by, end + by) for start, end in rows]
+
+
+def _level_by_level(left: list[_Row], right: list[_Row]) -> Iterator[list[_Row]]:
+    for pair in itertools.zip_longest(left, right):
+        yield [row for row in pair if row is not None]
 
 
 def _order(turn: Turn) -> tuple[Source, Source]:

@@ -12,6 +12,7 @@ docstring of `aloe/audit_model.py`.
 import argparse
 import asyncio
 import csv
+import dataclasses
 import functools
 import random
 import sys
@@ -22,19 +23,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aloe.asking import instruct
 from aloe.audit_model import RuleErrors
 from aloe.dialogues import grow_trees
 from aloe.label_audit import Reference, label_estimates
 from aloe.params import ROOT, Trees, load_params
-from aloe.prompts import render
-from aloe.records import DialogueTree, Message, Persona, write_text
+from aloe.preferences import history
+from aloe.prompts import conversation, render
+from aloe.records import DialogueTree, Message, Persona, Turn, write_text
 from aloe.reference import known_of
 from aloe.rule_errors import errors_in
 from aloe.runs import OUTPUTS
 from aloe.sandbox import judge, meaning, writer
 from aloe.sandbox.model import Knobs, complete
-from aloe.simulator_audit import message_table, user_estimates
-from aloe.telling import disclosed, facts_of
+from aloe.simulator_audit import user_estimates
+from aloe.telling import disclosed, facts_of, paths, told_in, words_of
 from aloe.texts import load_texts
 
 N_TREES, N_TURNS = 40, 10
@@ -44,7 +47,7 @@ SETTINGS = {  # errors of the judge: the first five turns, and the others
     "second": Knobs(1.0, 0.0, 0.10, 0.03, 0.20, 0.06, 0.15, (*[0.05] * 5, 0.02)),
     "none": NONE,
 }
-RULES = (Knobs(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3), range(1000, 1008))
+RULES = (Knobs(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1), range(1000, 1008))
 TARGET_COVERAGE, TARGET_HALF_WIDTH, TARGET_AT_ZERO = 0.89, 0.05, 0.02
 OUT = OUTPUTS / "bench" / "audits.csv"
 COLUMNS = ("setting", "seed", "audit", "planted", "value", "low", "high")
@@ -166,28 +169,50 @@ def estimates(seed: int, knobs: Knobs, errors: RuleErrors) -> list[str]:
 
 
 def measured_rules() -> RuleErrors:
-    """The rule's errors, over the seeds of `RULES`: beside what the faultless inducer says, and what was planted."""
+    """The rule's errors, over the seeds of `RULES`: beside what the faultless inducer says, and message by message.
+
+    Each message is asked for twice more, by a user who never tells one fact more and by one who always does, all else
+    being equal; so what is counted does not depend on how often chance made the user tell one more.
+    """
     knobs, seeds = RULES
     counts: Counter[tuple[bool, bool]] = Counter()
-    messages = []
+    seconds: list[bool] = []
     for seed in seeds:
         trees, known = grown(seed, knobs)
-        messages.append(message_table(trees))
         for tree in trees:
             told = disclosed(tree)
             counts.update(
                 (fact.text in known[turn.id].profile, i in told[turn.id].told)
                 for turn in tree.turns for i, fact in enumerate(facts_of(tree.persona.profile))
             )  # fmt: skip
-    table = pd.concat(messages)
-    rows = table[table["untold_before"] >= 2]
-    silent = (rows["new"] == 0).mean()
-    alone = 1 - silent / (1 - knobs.early_disclosure)  # share that tells a fact without the extra one
+            seconds += seen_seconds(seed, tree)
     return RuleErrors(
         counts[True, True] / (counts[True, True] + counts[True, False]),
         counts[False, False] / (counts[False, True] + counts[False, False]),
-        float((rows["new"] >= 2).mean() / (knobs.early_disclosure * alone)),
+        sum(seconds) / len(seconds),
     )
+
+
+def seen_seconds(seed: int, tree: DialogueTree) -> list[bool]:
+    """Of the messages that tell a fact anyway while two are untold: does the rule see two once one more is told?"""
+    facts, told = facts_of(tree.persona.profile), disclosed(tree)
+    users = [Direct(seed, dataclasses.replace(NONE, early_disclosure=rate)) for rate in (0.0, 1.0)]
+    found = []
+    for turn_id, path in paths(tree).items():
+        before = told[turn_id].before
+        if len(facts) - len(before) >= 2:
+            alone, more = (
+                len(told_in(facts, words_of(said_next(user, tree.persona, path[:-1]))) - before) for user in users
+            )
+            found += [more >= 2] * (alone >= 1)
+    return found
+
+
+def said_next(user: Direct, persona: Persona, path: Sequence[Turn]) -> str:
+    """What a simulated user says after these turns."""
+    prompt = render("user", profile=persona.profile, personality=persona.personality,
+                    conversation=conversation(history(path)))  # fmt: skip
+    return asyncio.run(user.ask("user", instruct(prompt)))
 
 
 def report(rows: pd.DataFrame) -> tuple[str, bool]:
@@ -196,7 +221,7 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
     lines = [
         f"{N_TREES} trees of {N_TURNS} turns a seed, 95% intervals, all faults of a setting planted at once. Targets: "
         f"{TARGET_COVERAGE:.0%} of intervals cover, median half-width at most {TARGET_HALF_WIDTH}; where nothing "
-        f"is planted the mean estimate is below {TARGET_AT_ZERO}.",
+        f"is planted the mean estimate is below {TARGET_AT_ZERO}. Seeds {rows['seed'].min()} to {rows['seed'].max()}.",
         "",
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",

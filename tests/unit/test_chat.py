@@ -264,6 +264,13 @@ def test_an_empty_or_unreadable_reply_is_asked_for_again_within_bounds(run, open
     assert all(request == server.requests[2] for request in server.requests[2:])  # sent again unchanged
 
 
+def test_half_of_a_surrogate_pair_in_a_reply_is_marked_as_unreadable_and_kept(run, opened):
+    server = Server(completion("Nice \ud83d day"))
+    chat = opened(run, server)
+    assert ask(chat, "a") == ask(chat, "a") == ["Nice \ufffd day"]
+    assert len(server.requests) == 1
+
+
 def test_transport_faults_and_empty_replies_have_one_bound_together(run, opened):
     server = Server(failure(500, "a"), completion(""), httpx2.ReadError("b"), failure(429, "c"))
     assert ask(opened(at(run, max_retries=4), server), "a") == ["reply 5"]

@@ -1,14 +1,17 @@
+import doctest
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import aloe.topics
 from aloe import attributes
 from aloe.attributes import described, trait_table
 from aloe.params import ROOT
 from aloe.pool_card import markdown, neighbours, over_and_under, shares
 from aloe.pool_figures import neighbour_histograms, share_bars, topic_map
 from aloe.texts import Text, load_texts
-from aloe.topics import topics
+from aloe.topics import MOST, pieces, topics
 
 
 def at(*angles):
@@ -94,12 +97,26 @@ def test_topics_are_named_by_the_words_that_tell_them_apart():
     assert {"band", "drums"} <= set(found[3].split(", "))
 
 
+def test_a_topic_is_not_named_by_words_that_every_sentence_has():
+    # "they" and "with" would tell the first cluster best, standing in all of it and nowhere else
+    found = topics(["they sing with bees"] * 3 + ["drums"] * 3, at(0, 1, 2, 88, 89, 90), 2)
+    assert found == ["bees, sing"] * 3 + ["drums"] * 3
+    assert set(topics(["they", "with"], at(0, 90), 2)) == {"they", "with"}  # unless there is nothing else
+
+
+def test_facts_are_taken_without_their_owner_and_traits_as_they_are():
+    assert doctest.testmod(aloe.topics).failed == 0
+    many = pieces(["Ann keeps bees. " * 2_000], "profile")
+    assert many == ["keeps bees"] * MOST
+
+
 def card(note):
     near = neighbours(at(0, 60, 70, 90), ["train", "train", "train", "dev"]).assign(kind="profile")
     valence = pd.DataFrame({"source": ["train"], "valence": ["pleasant"]})
     fate = {"profile": {"in": 3, "kept": 2, "near duplicate": 1}}
     uneven = over_and_under(PEOPLE, "train", ["seed"])
-    return markdown("mine|x", note, {"profiles": 1234}, fate, PEOPLE, valence, near, uneven, ["Read with care."])
+    about = {"profile": pd.Series({"bees, garden": 0.75, "band|drums": 0.25})}
+    return markdown("mine|x", note, {"profiles": 1234}, fate, PEOPLE, valence, near, uneven, ["Read with care."], about)
 
 
 def test_the_card_says_whether_it_is_simulated_and_takes_texts_literally():
@@ -110,6 +127,8 @@ def test_the_card_says_whether_it_is_simulated_and_takes_texts_literally():
     assert "| near duplicate | 1 |" in text.replace("\\", "")
     assert "| profiles | 1,234 |" in text
     assert "| age | 18 to 29 | 100% | 25% | 0.018 |" in text
+    assert "| bees, garden | 75% |" in text.replace("\\", "")
+    assert "| band\\|drums | 25% |" in text
     assert "- Read with care." in text
 
 
@@ -117,7 +136,8 @@ def test_figures_draw_every_source_reach_and_topic():
     axes = share_bars({"Age": shares(PEOPLE, "age"), "Gender": shares(PEOPLE, "gender")})
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["seed", "train"]
     near = neighbours(at(0, 60, 70, 90), ["train", "train", "train", "dev"]).assign(kind="profile")
-    histogram = neighbour_histograms(near, {"profile": 0.8})[0]
+    histogram = neighbour_histograms(near, {"profile": 0.74})[0]
+    assert any(abs(bar.get_x() - 0.74) < 1e-9 for bar in histogram.patches)  # no bar on both sides of the threshold
     assert len(histogram.get_legend().get_texts()) == 3
     points = pd.DataFrame({"x": [0, 1], "y": [0, 1], "topic": ["a, b", "c, d"]})
     assert [t.get_text() for t in topic_map(points, "Map").get_legend().get_texts()] == ["a, b (1)", "c, d (1)"]

@@ -49,6 +49,12 @@ def test_every_record_survives_the_way_through_a_file(tmp_path, record):
     assert read_jsonl(type(record), path) == [record, record]
 
 
+def test_half_of_a_surrogate_pair_and_line_separators_survive_the_way_through_a_file(tmp_path):
+    texts = ["\ud83d", "\udfff a \ud800", "\\ud83d", "a\u2028b\x85c\rd\ne\x00"]
+    write_jsonl(tmp_path / "said.jsonl", [Message("user", text) for text in texts])
+    assert [message.content for message in read_jsonl(Message, tmp_path / "said.jsonl")] == texts
+
+
 def test_an_empty_file_has_no_records(tmp_path):
     write_jsonl(tmp_path / "none.jsonl", [])
     assert read_jsonl(Message, tmp_path / "none.jsonl") == []

@@ -40,8 +40,12 @@ def write(tmp_path):
     ('"Al" is what friends call Albert.\n"Bo."\n', ['"Al" is what friends call Albert.', "Bo."]),
     ('"Zo\\u00eb likes \\"tea\\"."\r\n"Łukasz."\r\n', ['Zoë likes "tea".', "Łukasz."]),
     ('\ufeff"Ann."\n', ["Ann."]),
+    ('"Ann is 40.", "Bo."\n"Cy.",\n"Di."', ["Ann is 40.", "Bo.", "Cy.", "Di."]),
+    ('"Ann is a nurse." Bo is a cook.\n"Cy."', ["Ann is a nurse.", "Bo is a cook.", "Cy."]),
+    ('"Never give up!" is what Ann says.\n', ['"Never give up!" is what Ann says.']),
+    ('Ann sings. She loves "Carmen".\n', ['Ann sings. She loves "Carmen".']),
 ], ids=["clean", "two on a line", "two without a space", "line break within", "escaped break", "bare", "quoted word",
-        "escapes", "byte order mark"])  # fmt: skip
+        "escapes", "mark", "commas", "quoted, bare", "quoted sentence", "title"])  # fmt: skip
 def test_texts_are_read_in_every_form_of_the_release(write, text, expected):
     assert read_texts(write(text)) == expected
 
@@ -54,6 +58,7 @@ def test_texts_are_read_in_every_form_of_the_release(write, text, expected):
     ('"Ann."\n""\n', "line 2: expected a text"),
     ('"Ann."\n{"text": "Bo."}\n', "line 2: expected a text"),
     ('["Ann."]\n', "line 1: expected a text"),
+    ('"Ann."\nBo is a cook. "Cy is 40."\n', "line 2: the quoted text at its end may be an entry of its own"),
 ])  # fmt: skip
 def test_damaged_texts_are_refused_with_file_and_line(write, text, message):
     with pytest.raises(UserError, match=message) as error:
@@ -66,6 +71,8 @@ def test_a_missing_or_misencoded_file_is_refused_in_a_sentence(write, tmp_path):
         read_texts(tmp_path / "none.jsonl")
     with pytest.raises(UserError, match="not UTF-8"):
         read_trees(write('"Zoë"', "latin-1"))
+    with pytest.raises(UserError, match="cannot be read"):
+        read_texts(tmp_path)
 
 
 def test_chosen_names_the_branch_that_continued_and_not_the_preferred_reply(write):
@@ -134,6 +141,16 @@ def test_what_was_read_is_written_and_read_again_exactly(write, tmp_path):
     write_trees(trees, tmp_path / "again.jsonl")
     assert read_trees(tmp_path / "again.jsonl") == trees
     assert (tmp_path / "again.jsonl").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "a\rb\r\n", "\x00\x85", "\ud83d", "\ufeff", " ", ""])
+def test_any_text_that_json_can_hold_is_written_and_read_again_exactly(write, tmp_path, text):
+    data = dialogue(profile=f"Ann. {text}")
+    data["conversations"][0] |= {"user": text, "assistant": {"preferred": text, "rejected": "other"}}
+    trees = read_trees(write(json.dumps(data)))
+    write_trees(trees, tmp_path / "again.jsonl")
+    assert read_trees(tmp_path / "again.jsonl") == trees
+    assert trees[0].turns[0].user == text
 
 
 def own_tree(labels, branches):

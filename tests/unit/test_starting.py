@@ -110,6 +110,16 @@ def test_a_dialogue_whose_user_never_answers_is_counted_and_one_whose_user_stops
     assert {len(tree.turns) for tree in trees if tree.persona.personality == "Traits 3."} == {1}
 
 
+def test_a_dialogue_ends_before_a_text_that_no_file_can_hold(preset, tmp_path):
+    dialogues = [dialogue(p, t, ("Hi.", "Half: \ud83d", "And?")) for p in range(6) for t in range(5)]
+    params, start, _, _, (personas, _) = begun(preset(dialogues, n_trees=50, n_dev_trees=10))
+    trees, _, cut_short = take_dialogues(start, personas, params.trees, 0)
+    assert {len(tree.turns) for tree in trees} == {1}
+    assert cut_short == {"the user writes what is no Unicode text": len(trees)}
+    write_jsonl(tmp_path / "trees.jsonl", trees)
+    assert read_jsonl(type(trees[0]), tmp_path / "trees.jsonl") == trees
+
+
 def test_two_dialogues_of_one_persona_are_two_trees(preset):
     params, start, _, _, (personas, _) = begun(preset([*GRID, *GRID], n_trees=50, n_dev_trees=10))
     trees, dropped, _ = take_dialogues(start, personas, params.trees, 0)

@@ -50,6 +50,17 @@ def test_no_two_boxes_of_a_level_overlap():
         assert all(x + width <= right for (x, width), (right, _) in pairwise(ordered))
 
 
+def test_a_dialogue_that_does_not_branch_is_drawn_as_narrow_as_its_boxes():
+    # Replies of a turn: 108 wide, 8 apart, so 58 to both sides of its middle. Of three turns, each below the reply on
+    # the right: 58 + 54 to the left of the first middle and 3 x 58 + 54 to the right are 340; with 8 at both ends 356.
+    turns = tuple(
+        dataclasses.replace(TREE.turns[0], id=f"k{k}", parent=f"k{k - 1}" if k else None, reason=None, label="hinted",
+                            branch="plain", off_branch=False)
+        for k in range(3)
+    )  # fmt: skip
+    assert drawn(dataclasses.replace(TREE, turns=turns)).get("width") == "356"
+
+
 def test_texts_of_models_are_escaped_and_nothing_runs_or_is_fetched():
     hostile = dataclasses.replace(TREE.turns[0], user=HOSTILE, hinted=HOSTILE, inferred_profile=HOSTILE)
     tree = dataclasses.replace(TREE, id=HOSTILE, turns=(hostile, *TREE.turns[1:]))
