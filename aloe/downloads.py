@@ -23,7 +23,7 @@ from aloe.records import write_text
 from aloe.runs import Run
 from aloe.stages import read_notebook
 
-SCORES = "scores.csv"
+SCORES, VERDICTS = "scores.csv", "further_verdicts.csv"
 
 
 class Figure(NamedTuple):
@@ -66,13 +66,14 @@ def figures(run: Run, notebooks: Mapping[str, Path]) -> list[Figure]:
 
 
 def write_downloads(run: Run, folder: Path) -> None:
-    """Copy the data behind the figures and the run's summaries into `folder`, and write the scores there as CSV."""
+    """Copy the data behind the figures and the run's summaries into `folder`, and write scores and verdicts as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (*sorted(run.figures.glob("*.csv")), run.metrics, run.manifest):
         if path.is_file():
             shutil.copy(path, folder / path.name)
-    if run.scores.is_file():
-        write_text(folder / SCORES, pd.read_parquet(run.scores).to_csv(index=False, lineterminator="\n"))
+    for path, name in ((run.scores, SCORES), (run.further_verdicts, VERDICTS)):
+        if path.is_file():
+            write_text(folder / name, pd.read_parquet(path).to_csv(index=False, lineterminator="\n"))
 
 
 def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) -> dict[str, str]:
@@ -92,6 +93,7 @@ def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) ->
     others = []
     about = {
         SCORES: "every score: a row per policy, case, turn and judge",
+        VERDICTS: "every verdict of the further judges: a row per reply, judge, time asked and score",
         "metrics.json": "the numbers that this report's front page reads",
         "manifest.json": "parameters, seed, versions, commit, and the hashes of what each stage read and wrote",
     }

@@ -19,6 +19,7 @@ from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
+from aloe.scales import SCALES
 from aloe.strategies import prompts_of
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -34,6 +35,7 @@ PLUMBING = frozenset(
 ONLY_IN = {
     "figures": {"07_aloe_analysis"},
     "control_figure": {"07_aloe_analysis"},
+    "judge_figure": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
     "findings": {"07_aloe_analysis"},
     "strategies": {"06_aloe_benchmark"},
@@ -45,8 +47,9 @@ ONLY_IN = {
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
-    (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
-    (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages;
+    (`prompt:...`), those of the endpoint policies' strategies and of further judges' scales (`prompts:...`), parts of
+    the repository (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages (`judged:...`: where there
+    are further judges);
     `writes` and `metrics` are what must be there when it is done.
     """
 
@@ -117,17 +120,18 @@ STAGES = (
     ),
     Stage(
         "06_aloe_benchmark",
-        ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox"),
+        ("seed", *_POLICY, "benchmark", "benchmark.judges", "roles.user", "roles.alignment_judge", "sandbox"),
         (*_BENCHMARK, *_SETTINGS, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          "arms:sft", "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
-         "prompt:blind_judge", "prompts:strategies"),
+         "prompt:blind_judge", "prompts:strategies", "prompts:judges"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
     ),
     Stage(
         "07_aloe_analysis",
         ("name", "simulated", "seed", "benchmark", "arms"),
-        (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
+        (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet",
+         "judged:benchmark/further_verdicts.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),
@@ -163,15 +167,23 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
         elif kind == "arms":
             paths += [run.model(name) for name in getattr(run.params.arms, rest) or {}]
         elif kind == "prompts":
-            policies = (run.params.benchmark.endpoint_policies or {}).values()
-            names = {name for policy in policies for name in prompts_of(policy.strategy)}
-            paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(names)]
+            paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(_further_prompts(run, rest))]
+        elif kind == "judged":
+            paths += [run.root / rest] if run.params.benchmark.judges else []
         elif kind == "prompt":
             if rest != "blind_judge" or "blind" in (run.params.benchmark.controls or ()):  # else it need not be there
                 paths.append(ROOT / run.params.prompts / f"{rest}.txt")
         else:
             paths.append((ROOT if kind == "repo" else run.root) / rest)
     return paths
+
+
+def _further_prompts(run: Run, what: str) -> set[str]:
+    """The prompts of what a preset adds: `strategies` of policies behind an endpoint, scales of further `judges`."""
+    bench = run.params.benchmark
+    if what == "judges":
+        return {SCALES[judge.scale].prompt for judge in (bench.judges or {}).values()}
+    return {name for policy in (bench.endpoint_policies or {}).values() for name in prompts_of(policy.strategy)}
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -248,6 +260,9 @@ def _value(run: Run, key: str) -> Any:
     if key.startswith("roles."):
         roles = value if isinstance(value, tuple) else (value,)
         return [[run.params.endpoints[role.endpoint].base_url, role.decides()] for role in roles]
+    if key == "benchmark.judges":
+        asked = {name: run.params.endpoints[judge.endpoint] for name, judge in (value or {}).items()}
+        return {name: [end.base_url, end.planted.given() if end.planted else {}] for name, end in asked.items()}
     if isinstance(value, dict):
         return {name: dataclasses.asdict(item) for name, item in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
