@@ -184,9 +184,7 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
                              aggfunc="mean").dropna()  # fmt: skip
 
 
-def _matches(
-    wide: pd.DataFrame, judge_family: Mapping[str, str], policy_family: Mapping[str, str]
-) -> dict[str, Array]:
+def _matches(wide: pd.DataFrame, judge_family: Mapping[str, str], policy_family: Mapping[str, str]) -> dict[str, Array]:
     """By judge, for each column of `wide`: is it this judge's of a policy of their own family (1), or not (0)?"""
     columns = list(wide.columns)
     return {

@@ -42,7 +42,7 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
     if not endpoint.in_process and (url.scheme not in ("http", "https") or not url.hostname):
         return f"{key}.base_url` should be `sandbox:` or start with https:// or http://127.0.0.1."
     if endpoint.planted and not endpoint.in_process:
-        return f"{key}.planted` is for the simulated model only (`base_url: \"sandbox:\"`); set it to null."
+        return f'{key}.planted` is for the simulated model only (`base_url: "sandbox:"`); set it to null.'
     if endpoint.planted and endpoint.planted.favour and not endpoint.planted.habit:
         return f"{key}.planted.favour` needs a `habit` by which the model knows its own replies; give both."
     if url.username or url.password or url.query:

@@ -25,14 +25,12 @@ from aloe.prompts import conversation
 from aloe.records import Transcript, write_bytes
 from aloe.reference import faultless
 from aloe.runs import Run
-from aloe.scales import SCALES, Scale
+from aloe.scales import SCALES, TRUTH, Scale
 
 if TYPE_CHECKING:
     from aloe.chat import Chat
 
 log = logging.getLogger(__name__)
-TRUTH = "without faults"
-"""In place of a judge's name; no judge of a preset can have it."""
 COLUMNS = ("policy", "case", "profile_id", "personality_id", "turn", "judge", "scale", "run", "score", "value")
 Place = tuple[str, int]
 

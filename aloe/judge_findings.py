@@ -5,7 +5,7 @@ Out: one frame of numbers with intervals clustered on profiles (`agreement`), an
 The primary judges take part with the replies that were judged further, and with nothing else. This module asks nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,14 +20,13 @@ from aloe.agreement import (
 )
 from aloe.base_models import family_of
 from aloe.families import families
-from aloe.further_judges import TRUTH, unreadable
+from aloe.further_judges import unreadable
 from aloe.intervals import Estimate, correlation_estimate, mean_estimate
 from aloe.judging import judge_names
 from aloe.params import Params
-from aloe.scales import SCALES, Scale
+from aloe.scales import EVERYBODY, SCALES, TRUTH, Scale
 
 COLUMNS = ("question", "scale", "score", "one", "other", "n", "measure", "value", "low", "high")
-EVERYBODY = "all judges"
 Row = tuple[Any, ...]
 
 
@@ -54,7 +53,16 @@ def known_families(params: Params) -> Families:
     return Families(*({name: family for name, family in found.items() if family} for found in (judges, policies)))
 
 
-def findings(scores: pd.DataFrame, verdicts: pd.DataFrame, known: Families, confidence: float) -> pd.DataFrame:
+def doubles(params: Params) -> list[str]:
+    """Further judges whose first answer *is* a primary judge's: the same model asked the same (to be asked again)."""
+    primary = [judge.decides() for judge in params.roles.alignment_judge]
+    judges = (params.benchmark.judges or {}).items()
+    return [name for name, judge in judges if judge.scale == "levels" and judge.decides() in primary]
+
+
+def findings(
+    scores: pd.DataFrame, verdicts: pd.DataFrame, known: Families, confidence: float, same: Collection[str] = ()
+) -> pd.DataFrame:
     """Every number on the judges.
 
     Args:
@@ -62,6 +70,7 @@ def findings(scores: pd.DataFrame, verdicts: pd.DataFrame, known: Families, conf
         verdicts: of `further_judges`, at least one row.
         known: families of judges and policies.
         confidence: of the intervals.
+        same: judges who count for `again` only (`doubles`).
 
     Returns: the columns `COLUMNS`. `question` is one of
         `between` (judges of one scale: `alpha` of all of them; of two `exact`, `kappa`, `shift`),
@@ -76,13 +85,13 @@ def findings(scores: pd.DataFrame, verdicts: pd.DataFrame, known: Families, conf
     rows: list[Row] = []
     for (scale, score), own in rated.groupby(["scale", "score"], sort=False):
         said, truth = own[own["judge"] != TRUTH], own[own["judge"] == TRUTH]
-        first = said[said["run"] == 1]
-        for question in (_between, _again):
-            rows += [(name, scale, score, *rest) for name, *rest in question(said, SCALES[scale], confidence)]
+        first = said[(said["run"] == 1) & ~said["judge"].isin(list(same))]
+        for question, own_rows in ((_between, first), (_again, said)):
+            rows += [(name, scale, score, *rest) for name, *rest in question(own_rows, SCALES[scale], confidence)]
         rows += [("truth", scale, score, *rest) for rest in _beside_truth(first, truth, SCALES[scale], confidence)]
         rows += [("own family", scale, score, *rest) for rest in _own_family(first, known, confidence)]
         rows += [("mean", scale, score, *rest) for rest in _means(first, confidence)]
-    rows += _with_levels(rated, confidence)
+    rows += _with_levels(rated[~rated["judge"].isin(list(same))], confidence)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float, "low": float, "high": float})
 
 
@@ -115,8 +124,7 @@ def judges_section(found: pd.DataFrame, verdicts: pd.DataFrame, params: Params) 
     return {"judges": asked, "found": records}
 
 
-def _between(said: pd.DataFrame, scale: Scale, confidence: float) -> list[Row]:
-    first = said[said["run"] == 1]
+def _between(first: pd.DataFrame, scale: Scale, confidence: float) -> list[Row]:
     names = list(dict.fromkeys(first["judge"]))
     if len(names) < 2:
         return []

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aloe.findings import NONE, NOT_APART, interval, signed, table, verdict
-from aloe.further_judges import TRUTH
-from aloe.judge_findings import EVERYBODY
 from aloe.markdown import literal
+from aloe.scales import EVERYBODY, TRUTH
 
 Section = Mapping[str, Any]
 _ABOUT = """## Are the judges to be believed?

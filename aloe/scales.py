@@ -42,6 +42,8 @@ class Scale(NamedTuple):
         return dict(zip(self.scores, map(int, found.groups()), strict=True)) if found else None
 
 
+TRUTH, EVERYBODY = "without faults", "all judges"
+"""In place of a judge's name, which no judge of a preset can have: the simulated model without its faults; all."""
 _FIVE = (1, 2, 3, 4, 5)
 _CRITERIA = ("Manner", "Content", "Human", "Engaging", "Concise")
 SCALES: dict[ScaleName, Scale] = {

@@ -48,8 +48,8 @@ ONLY_IN = {
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
     (`prompt:...`), those of the endpoint policies' strategies and of further judges' scales (`prompts:...`), parts of
-    the repository (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages (`judged:...`: where there
-    are further judges);
+    the repository (`repo:...`), the models of arms (`arms:...`), or outputs of earlier stages (`judged:...`: those that
+    are there where there are further judges);
     `writes` and `metrics` are what must be there when it is done.
     """
 
