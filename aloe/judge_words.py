@@ -12,6 +12,8 @@ from aloe.markdown import literal
 from aloe.scales import EVERYBODY, TRUTH
 
 Section = Mapping[str, Any]
+_NAMES = {"level": "level", "suits": "yes or no"}
+"""Of scores that are no criterion."""
 _ABOUT = """## Are the judges to be believed?
 
 Further judges scored a sample of the same stored replies. None of this enters the numbers above; it says how much hangs
@@ -50,10 +52,11 @@ def judges_table(section: Section) -> str:
 
 def _agreeing(section: Section) -> Iterator[str]:
     for row in _rows(section, "between", "alpha"):
-        yield (f"Between all judges of the {row['score']}, Krippendorff's alpha is {_shown(row)} "
+        yield (f"Between all judges of the {_name(row['score'])}, Krippendorff's alpha is {_shown(row)} "
                f"({row['n']:,} replies).")  # fmt: skip
     for row in _rows(section, "levels", "correlation"):
-        yield f"{row['one']} ({row['scale']}) goes with the mean level by a correlation of {_shown(row)}."
+        yield (f"What {row['one']} says on the scale {row['scale']} goes with the level of the judges of levels by a "
+               f"correlation of {_shown(row)}.")  # fmt: skip
 
 
 def _repeating(section: Section) -> Iterator[str]:
@@ -62,7 +65,7 @@ def _repeating(section: Section) -> Iterator[str]:
         by_judge.setdefault(row["one"], []).append(row)
     for judge, rows in by_judge.items():
         worst, degrees = min(rows, key=lambda row: row["value"]), section["judges"][judge]["temperature"]
-        what = f" of the {worst['score']}, the least steady of its scores" if len(rows) > 1 else ""
+        what = f" for the {_name(worst['score'])}, the least steady of its scores" if len(rows) > 1 else ""
         yield (f"{judge} at temperature {degrees:g}, asked the same once more, gives the same answer in a share of "
                f"{_shown(worst)}{what}.")  # fmt: skip
 
@@ -70,8 +73,8 @@ def _repeating(section: Section) -> Iterator[str]:
 def _erring(section: Section) -> Iterator[str]:
     for row in _rows(section, "truth", "error"):
         if row["scale"] != "criteria":
-            yield (f"Beside the simulated model {TRUTH}, {row['one']} gives a wrong {row['score']} in a share of "
-                   f"{_shown(row)}.")  # fmt: skip
+            yield (f"Beside the simulated model {TRUTH}, {row['one']} gives a wrong {_name(row['score'])} in a "
+                   f"share of {_shown(row)}.")  # fmt: skip
 
 
 def _favouring(section: Section) -> Iterator[str]:
@@ -81,7 +84,7 @@ def _favouring(section: Section) -> Iterator[str]:
         words = {"higher": "favours", "lower": "is harder on", NOT_APART: "is not shown to favour"}
         said = words[verdict(row["value"], row["ci"])]
         yield (f"Beside the other judges, {row['one']} {said} policies of its own family ({row['other']}): "
-               f"{signed(row['value'], row['ci'], 2)} on the {row['score']}.")  # fmt: skip
+               f"{signed(row['value'], row['ci'], 2)} on the {_name(row['score'])}.")  # fmt: skip
 
 
 def _lowest(section: Section, question: str, judge: str) -> str:
@@ -98,6 +101,10 @@ def _lowest(section: Section, question: str, judge: str) -> str:
 def _rows(section: Section, question: str, measure: str) -> Sequence[Mapping[str, Any]]:
     return [row for row in section["found"]
             if row["question"] == question and row["measure"] == measure and row["value"] is not None]  # fmt: skip
+
+
+def _name(score: str) -> str:
+    return _NAMES.get(score, f"criterion {score}")
 
 
 def _shown(row: Mapping[str, Any]) -> str:

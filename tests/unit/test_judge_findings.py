@@ -116,7 +116,7 @@ def test_the_report_says_what_was_found_and_nothing_without_judges(section):
     assert report_part(None) == ""
     said = " ".join(sentences(kept))
     assert "strict at temperature 0, asked the same once more, gives the same answer in a share of 0.67" in said
-    assert "gives a wrong suits in a share of 0.33" in said  # of 1 0 1 beside 1 1 1
+    assert "gives a wrong yes or no in a share of 0.33" in said  # of 1 0 1 beside 1 1 1
     [row] = judges_table(kept).splitlines()[2:]
     assert row.startswith("| `strict` | strict | 0 | simulated | 4 | 1 of 8 | – | ")
     assert report_part(kept).startswith("## Are the judges to be believed?")
