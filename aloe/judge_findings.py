@@ -79,7 +79,7 @@ def findings(
         `own family` (`favour`, in steps of the scale, as `agreement.self_preference` says it),
         `levels` (`correlation` of a judge's mean score on another scale with the mean level of those of levels),
         `mean` (of a judge's first answers, policy by policy: `other`).
-        `n` counts replies. A judge of whom no answer could be read is left out.
+        `n` counts replies, with `own family` those of one policy. A judge of whom no answer could be read is left out.
     """
     rated = together(scores, verdicts)
     rows: list[Row] = []

@@ -78,9 +78,12 @@ def _erring(section: Section) -> Iterator[str]:
 
 
 def _favouring(section: Section) -> Iterator[str]:
-    for row in _rows(section, "own family", "favour"):
-        if row["one"] == EVERYBODY:
-            continue
+    rows = _rows(section, "own family", "favour")
+    each = [row for row in rows if row["one"] != EVERYBODY]
+    if rows and not each:
+        yield (f"The judges together give policies of their own families {signed(rows[0]['value'], rows[0]['ci'], 2)} "
+               f"on the {_name(rows[0]['score'])}; which of them does cannot be told apart.")  # fmt: skip
+    for row in each:
         words = {"higher": "favours", "lower": "is harder on", NOT_APART: "is not shown to favour"}
         said = words[verdict(row["value"], row["ci"])]
         yield (f"Beside the other judges, {row['one']} {said} policies of its own family ({row['other']}): "
