@@ -102,7 +102,7 @@ def test_further_judges_have_their_part_of_the_first_page_and_nobody_elses_run_h
     assert front_page.fields(run)["judges"] == ""
     judge = {"scale": "strict", "model": "m", "family": None, "temperature": 0.5, "repeat": 1, "replies": 40,
              "answers": 40, "unreadable": 3}  # fmt: skip
-    row = {"question": "truth", "scale": "strict", "score": "suits", "one": "second", "other": "without faults", "n": 37,
+    row = {"question": "truth", "scale": "strict", "score": "suits", "one": "second", "other": "truth", "n": 37,
            "measure": "kappa", "value": 0.5, "ci": [0.25, 0.75]}  # fmt: skip
     run.update_metrics({"benchmark": {"judges": {"judges": {"second": judge}, "found": [row]}}})
     part = front_page.fields(run)["judges"]
