@@ -31,7 +31,7 @@ def labelled(decoded: pd.DataFrame, policies: tuple[str, str], scores: pd.DataFr
 
     Returns: policy, profile, case, turn, judged, label (missing where nobody was asked).
     """
-    own = scores[scores["policy"].isin(policies)].astype({"level": float})
+    own = pd.concat([scores[scores["policy"] == policy] for policy in policies]).astype({"level": float})
     unit = ["policy", "profile_id", "case", "turn"]
     judged = own.groupby(unit, sort=False)["level"].agg(lambda levels: levels.mean(skipna=False)).rename("judged")
     sides = [decoded[["case", "turn", column]].rename(columns={column: "label"}).assign(policy=policy)
