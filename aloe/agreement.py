@@ -110,19 +110,28 @@ def self_preference(
 
     Returns: None where judges and policies are such that an offset cannot be told from strictness and quality.
     """
-    rated = _rated(frame, "judge")
-    wide = rated.pivot_table(index=["profile_id", "case", "turn"], columns=["policy", "judge"], values="level",
-                             aggfunc="mean").dropna()  # fmt: skip
-    match = np.array([float(policy in policy_family and policy_family[policy] == judge_family.get(judge))
-                      for policy, judge in wide.columns])  # fmt: skip
-    sides = [np.eye(len(names))[pd.factorize(names)[0]] for names in map(wide.columns.get_level_values, (0, 1))]
-    design = np.hstack(sides)
-    left = match - design @ np.linalg.lstsq(design, match, rcond=None)[0]
-    if wide.empty or float(left @ left) < 1e-9:
-        return None
-    cases = wide.astype(float).groupby(level=["profile_id", "case"]).mean()
-    offsets = cases.to_numpy() @ left / float(left @ left)
-    return mean_estimate(offsets, pd.factorize(cases.index.get_level_values("profile_id"))[0], confidence)
+    wide = _side_by_side(frame)
+    return _offset(wide, sum(_matches(wide, judge_family, policy_family).values(), np.zeros(wide.shape[1])), [],
+                   confidence)  # fmt: skip
+
+
+def self_preference_by_judge(
+    frame: pd.DataFrame, judge_family: Mapping[str, str], policy_family: Mapping[str, str], confidence: float
+) -> dict[str, Estimate | None]:
+    """As `self_preference`, with an offset for each judge who has policies of their own family among those judged.
+
+    The offsets are estimated together, so that the favour of one judge is not taken for a disfavour of another. It
+    takes a policy of no judge's family, or a judge of no policy's: between two judges who each have all other policies
+    for their own, only the sum of two favours shows, and that in neither.
+
+    Returns: by judge; None where their offset cannot be told from strictness, quality and the other offsets.
+    """
+    wide = _side_by_side(frame)
+    found = {judge: match for judge, match in _matches(wide, judge_family, policy_family).items() if match.any()}
+    return {
+        judge: _offset(wide, match, [other for name, other in found.items() if name != judge], confidence)
+        for judge, match in found.items()
+    }
 
 
 def coincidences(ratings: Array, values: Sequence[float]) -> Array:
@@ -166,6 +175,37 @@ def kappa(sums: Array, values: Sequence[float]) -> float | None:
     apart = np.subtract.outer(np.asarray(values, dtype=float), np.asarray(values, dtype=float)) ** 2
     chance = float((np.outer(sums.sum(axis=1), sums.sum(axis=0)) * apart).sum()) / float(sums.sum())
     return None if chance == 0 else 1 - float((sums * apart).sum()) / chance
+
+
+def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
+    """Levels, a row per (profile, case, turn) and a column per (policy, judge); rows that lack one are left out."""
+    rated = _rated(frame, "judge")
+    return rated.pivot_table(index=["profile_id", "case", "turn"], columns=["policy", "judge"], values="level",
+                             aggfunc="mean").dropna()  # fmt: skip
+
+
+def _matches(wide: pd.DataFrame, judge_family: Mapping[str, str], policy_family: Mapping[str, str]) -> dict[str, Array]:
+    """By judge, for each column of `wide`: is it this judge's of a policy of their own family (1), or not (0)?"""
+    columns = list(wide.columns)
+    return {
+        name: np.array([float(judge == name and policy in policy_family
+                              and policy_family[policy] == judge_family.get(judge)) for policy, judge in columns])
+        for name in dict.fromkeys(judge for _, judge in columns)
+    }  # fmt: skip
+
+
+def _offset(wide: pd.DataFrame, match: Array, others: Sequence[Array], confidence: float) -> Estimate | None:
+    """The effect of `match` on levels beside those of policy, judge and `others`, by least squares within cases."""
+    if wide.empty:
+        return None
+    sides = [np.eye(len(names))[pd.factorize(names)[0]] for names in map(wide.columns.get_level_values, (0, 1))]
+    design = np.hstack([*sides, *(other[:, None] for other in others)])
+    left = match - design @ np.linalg.lstsq(design, match, rcond=None)[0]
+    if float(left @ left) < 1e-9:
+        return None
+    cases = wide.astype(float).groupby(level=["profile_id", "case"]).mean()
+    offsets = cases.to_numpy() @ left / float(left @ left)
+    return mean_estimate(offsets, pd.factorize(cases.index.get_level_values("profile_id"))[0], confidence)
 
 
 def _pair(pairs: Array, profiles: Codes, values: Sequence[float], confidence: float) -> dict[str, Estimate]:

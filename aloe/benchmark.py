@@ -200,5 +200,8 @@ def _not_here(name: str) -> Policy:
 
 
 def _behind(endpoint: Endpoint) -> str:
-    """What answers at an endpoint: its address; of the simulated model, its code."""
-    return simulated_model(ROOT / "aloe" / "sandbox") if endpoint.in_process else endpoint.base_url
+    """What answers at an endpoint: its address; of the simulated model, its code and what is planted there alone."""
+    if not endpoint.in_process:
+        return endpoint.base_url
+    own = endpoint.planted.given() if endpoint.planted else {}
+    return simulated_model(ROOT / "aloe" / "sandbox") + (json.dumps(own) if own else "")

@@ -14,6 +14,7 @@ import json
 import sys
 import threading
 import time
+import types
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from aloe.clients import AskError, Client, Reply
 from aloe.journal import IN_MEMORY, Entry, Journal
-from aloe.params import ROOT, Params, Role
+from aloe.params import ROOT, Endpoint, Params, Role
 from aloe.prompts import render
 from aloe.provenance import simulated_model
 from aloe.records import Message
@@ -60,7 +61,7 @@ class Chat:
         """The reply of a role; the same request is never sent twice.
 
         Args:
-            role: a role of the preset, such as `user`, or one of its `endpoint_policies`.
+            role: a role of the preset, such as `user`, one of its `endpoint_policies`, or `judges.<name>`.
             messages: what is sent, system message first.
             repeat: tells apart requests that are otherwise the same.
             judge: which of the `alignment_judge` models, counted from 0.
@@ -192,8 +193,10 @@ class Chat:
         return self._clients[name]
 
     def _role(self, role: str, judge: int) -> Role:
-        policies = self._params.benchmark.endpoint_policies or {}
-        spec = policies[role] if role in policies else getattr(self._params.roles, role)
+        bench = self._params.benchmark
+        named: dict[str, Role] = {**(bench.endpoint_policies or {})}
+        named |= {f"judges.{name}": further for name, further in (bench.judges or {}).items()}
+        spec = named[role] if role in named else getattr(self._params.roles, role)
         return spec if isinstance(spec, Role) else spec[judge]
 
 
@@ -215,17 +218,22 @@ def open_chat(run: Run, transport: httpx2.AsyncBaseTransport | None = None, asid
         if transport is not None:
             transports[name] = transport
         elif endpoint.in_process:
-            transports[name], identities[name] = _mount(run.params)
+            transports[name], identities[name] = _mount(run.params, endpoint)
     return Chat(run.params, Journal(IN_MEMORY if aside else run.journal), transports, identities, silent=aside)
 
 
-def _mount(params: Params) -> tuple[httpx2.AsyncBaseTransport, str]:
-    """The simulated model in this process, and what identifies it: its parameters, and its code as its version."""
+def _mount(params: Params, endpoint: Endpoint) -> tuple[httpx2.AsyncBaseTransport, str]:
+    """The simulated model in this process, and what identifies it: its parameters, and its code as its version.
+
+    An endpoint that plants something of its own holds another model than one that does not.
+    """
     from aloe.sandbox import app
 
     version = simulated_model(Path(app.__file__).parent)
-    planted = json.dumps(dataclasses.asdict(params.sandbox))
-    return httpx2.ASGITransport(app=app.build_app(params.sandbox, params.seed)), f"sandbox:{version}:{planted}"
+    shared, own = dataclasses.asdict(params.sandbox), endpoint.planted.given() if endpoint.planted else {}
+    knobs = types.SimpleNamespace(**(shared | own))
+    identity = f"sandbox:{version}:{json.dumps(shared)}" + (f":{json.dumps(own)}" if own else "")
+    return httpx2.ASGITransport(app=app.build_app(knobs, params.seed)), identity
 
 
 def _entry(role: str, base_url: str, model: str, reply: Reply, seconds: float) -> Entry:

@@ -30,7 +30,8 @@ def contradiction(params: "Params") -> str | None:
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
-              _policy_problem, _probe_problem, _setting_problem, _source_problem, _world_problem)  # fmt: skip
+              _policy_problem, _judge_problem, _probe_problem, _setting_problem, _source_problem,
+              _world_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -41,6 +42,10 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
         return f"{key}.api_key_env` should name an environment variable such as OPENAI_API_KEY, never hold a key."
     if not endpoint.in_process and (url.scheme not in ("http", "https") or not url.hostname):
         return f"{key}.base_url` should be `sandbox:` or start with https:// or http://127.0.0.1."
+    if endpoint.planted and not endpoint.in_process:
+        return f'{key}.planted` is for the simulated model only (`base_url: "sandbox:"`); set it to null.'
+    if endpoint.planted and endpoint.planted.favour and not endpoint.planted.habit:
+        return f"{key}.planted.favour` needs a `habit` by which the model knows its own replies; give both."
     if url.username or url.password or url.query:
         return f"{key}.base_url` holds a user, a password or a query; keys come from the environment only."
     if url.scheme == "http" and not endpoint.loopback and not endpoint.allow_http:
@@ -264,6 +269,17 @@ def _probe_problem(params: "Params") -> str | None:
     return None
 
 
+def _judge_problem(params: "Params") -> str | None:
+    models = {judge.model for judge in params.roles.alignment_judge}
+    for name in params.benchmark.judges or {}:
+        if name in models or not _NAME.fullmatch(name):
+            return (
+                f"`benchmark.judges.{name}`: take another name, of letters, digits, '.', '_' and '-' only, that is no "
+                f"model of `roles.alignment_judge`."
+            )
+    return None
+
+
 def _setting_problem(params: "Params") -> str | None:
     """What cannot be in a further setting of the benchmark."""
     bench = params.benchmark
@@ -314,4 +330,6 @@ def _world_problem(params: "Params") -> str | None:
 
 def _key(name: str) -> str:
     """Where a role of `families.roles` stands in the preset."""
+    if name.startswith("judges."):
+        return f"benchmark.{name}"
     return f"benchmark.endpoint_{name}" if name.startswith("policies.") else f"roles.{name}"

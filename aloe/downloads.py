@@ -23,8 +23,7 @@ from aloe.records import write_text
 from aloe.runs import Run
 from aloe.stages import read_notebook
 
-SCORES = "scores.csv"
-KNOWLEDGE = "knowledge.csv"
+SCORES, VERDICTS, KNOWLEDGE = "scores.csv", "further_verdicts.csv", "knowledge.csv"
 
 
 class Figure(NamedTuple):
@@ -67,15 +66,15 @@ def figures(run: Run, notebooks: Mapping[str, Path]) -> list[Figure]:
 
 
 def write_downloads(run: Run, folder: Path) -> None:
-    """Copy the data behind the figures and the run's summaries into `folder`, and write the scores there as CSV."""
+    """Copy the data behind the figures and the run's summaries into `folder`, and write scores and verdicts as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in (*sorted(run.figures.glob("*.csv")), run.metrics, run.manifest):
         if path.is_file():
             shutil.copy(path, folder / path.name)
-    if run.scores.is_file():
-        write_text(folder / SCORES, pd.read_parquet(run.scores).to_csv(index=False, lineterminator="\n"))
-    if run.knowledge.is_file() and run.params.benchmark.probe:
-        write_text(folder / KNOWLEDGE, pd.read_parquet(run.knowledge).to_csv(index=False, lineterminator="\n"))
+    tables = [(run.scores, SCORES), (run.further_verdicts, VERDICTS)]
+    for path, name in [*tables, *([(run.knowledge, KNOWLEDGE)] if run.params.benchmark.probe else [])]:
+        if path.is_file():
+            write_text(folder / name, pd.read_parquet(path).to_csv(index=False, lineterminator="\n"))
 
 
 def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) -> dict[str, str]:
@@ -96,6 +95,7 @@ def page_fields(found: list[Figure], folder: Path, titles: Mapping[str, str]) ->
     about = {
         SCORES: "every score: a row per policy, case, turn and judge",
         KNOWLEDGE: "what probed policies named, and what had been revealed: a row per item, fact and trait",
+        VERDICTS: "every verdict of the further judges: a row per reply, judge, time asked and score",
         "metrics.json": "the numbers that this report's front page reads",
         "manifest.json": "parameters, seed, versions, commit, and the hashes of what each stage read and wrote",
     }

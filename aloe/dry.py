@@ -25,6 +25,7 @@ from aloe.params import ROOT, Dpo, Params, Sft, load_params
 from aloe.pipeline import run_all
 from aloe.prompts import FOLDER, prompt_file
 from aloe.runs import OUTPUTS, Run, open_run
+from aloe.scales import SCALES
 from aloe.stages import STAGES
 from aloe.toy import FILES, Toy, save_toy
 from aloe.world_sections import Evidence
@@ -119,7 +120,7 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
         found.append(f"endpoint {name} ({endpoint.base_url}): was not asked for {', '.join(used)}"
                      f"{f'; its key {key} {there}' if key else ''}")  # fmt: skip
     if (ROOT / params.prompts).resolve() != FOLDER:
-        refuse_fields(ROOT / params.prompts, () if "blind" in (params.benchmark.controls or ()) else ("blind_judge",))
+        refuse_fields(ROOT / params.prompts, _unused_prompts(params))
         found.append(f"prompts in {params.prompts}: their fields are right; the simulated model was asked with the "
                      f"project's own")  # fmt: skip
     if params.personas.from_released or params.trees.from_released or params.benchmark.from_released:
@@ -140,6 +141,14 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
     elif training.backend != "transformers" and choose_backend(training.backend) != "unsloth":
         found.append("Unsloth: it is not installed")
     return found
+
+
+def _unused_prompts(params: Params) -> list[str]:
+    """The prompts of judges that this preset does not ask with."""
+    bench = params.benchmark
+    asked = {SCALES[judge.scale].prompt for judge in (bench.judges or {}).values()}
+    further = {scale.prompt for scale in SCALES.values()} - asked - {SCALES["levels"].prompt}
+    return sorted(further | (set() if "blind" in (bench.controls or ()) else {"blind_judge"}))
 
 
 def _small_settings(real: Params) -> dict[str, Any]:

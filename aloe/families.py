@@ -18,7 +18,9 @@ JUDGED = ("hinted_responder", "plain_responder")  # both judges see their replie
 
 
 def roles(params: "Params") -> "dict[str, Role]":
-    """Every role of a preset by its key: `user`, `alignment_judge[0]`; endpoint policies are `policies.<name>`."""
+    """Every role of a preset by its key: `user`, `alignment_judge[0]`; endpoint policies are `policies.<name>`,
+    further judges `judges.<name>`.
+    """
     found: dict[str, Role] = {}
     for field in dataclasses.fields(params.roles):
         value = getattr(params.roles, field.name)
@@ -26,7 +28,8 @@ def roles(params: "Params") -> "dict[str, Role]":
             found |= {f"{field.name}[{number}]": role for number, role in enumerate(value)}
         else:
             found[field.name] = value
-    return found | {f"policies.{name}": role for name, role in (params.benchmark.endpoint_policies or {}).items()}
+    found |= {f"policies.{name}": role for name, role in (params.benchmark.endpoint_policies or {}).items()}
+    return found | {f"judges.{name}": role for name, role in (params.benchmark.judges or {}).items()}
 
 
 def families(params: "Params") -> dict[str, str | None]:
@@ -37,7 +40,8 @@ def families(params: "Params") -> dict[str, str | None]:
 def self_judging(params: "Params") -> list[str]:
     """The judges that are of the family of a responder or policy whose replies they judge.
 
-    The sandbox never is: it is marked as simulated instead.
+    The sandbox never is: it is marked as simulated instead. Nor are further judges: no result hangs on them, and whom
+    they favour is what they are asked for.
     """
     known = families(params)
     responders = {known[name] for name in JUDGED} - {None, SIMULATED}

@@ -20,6 +20,7 @@ from aloe.findings import (
     verdict,
 )
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
+from aloe.judge_words import report_part
 from aloe.markdown import literal
 from aloe.runs import Run
 
@@ -66,6 +67,7 @@ def fields(run: Run) -> dict[str, str]:
         "policies": policies_table(benchmark),
         "shown": f"{manner_sentence(benchmark)} {unheard_sentence(run)}".strip(),
         "differences": differences_table(benchmark) or "No two policies of this run were compared.",
+        "judges": report_part(benchmark.get("judges")),
         "level": f"{run.params.benchmark.confidence:.0%}",
     }
 

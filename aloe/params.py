@@ -24,8 +24,10 @@ from aloe.sections import (
     DpoArm,
     Endpoint,
     EndpointPolicy,
+    FurtherJudge,
     Mix,
     Personas,
+    Planted,
     Positive,
     ReleasedPool,
     Role,
@@ -43,9 +45,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "params"
 
 __all__ = [
-    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "EndpointPolicy", "Evidence", "Mix", "Params",
-    "Personas", "ReleasedPool", "Role", "Roles", "Sandbox", "Sft", "SftArm", "Training", "Trees", "load_params",
-    "presets",
+    "PRESETS", "ROOT", "Arms", "Benchmark", "Dpo", "DpoArm", "Endpoint", "EndpointPolicy", "Evidence", "FurtherJudge",
+    "Mix", "Params", "Personas", "Planted", "ReleasedPool", "Role", "Roles", "Sandbox", "Sft", "SftArm", "Training",
+    "Trees", "load_params", "presets",
 ]  # fmt: skip
 
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from aloe.evidence_plan import evidence_lines
 from aloe.losses import WITH_REFERENCE
-from aloe.params import ROOT, Params, Role, Sft
+from aloe.params import ROOT, FurtherJudge, Params, Role, Sft
 from aloe.policies import OWN
 from aloe.preset_files import check_files
 from aloe.prices import usd
 from aloe.prompts import prompt_file
 from aloe.room import model_size, training_bytes
 from aloe.saturation import writer_calls
+from aloe.scales import SCALES
 from aloe.strategies import RETRIEVED, STEPS, Part, Strategy
 from aloe.turn_counts import training_counts, turns_held
 
@@ -155,7 +156,20 @@ def _plan_roles(params: Params) -> list[RolePlan]:
     plans += [_role(name, role, params, _replies(role.strategy, facts, params)) for name, role in asked]
     plans += [_role(f"probe:{name}", role, params, _probed(facts, params)) for name, role in asked
               if name in (bench.probe or ())]  # fmt: skip
-    return [*plans, *(_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge)]
+    plans += [_role("alignment_judge", judge, params, judged) for judge in params.roles.alignment_judge]
+    return plans + [_role(f"judges.{name}", judge, params, _further(judge, facts, reply, params))
+                    for name, judge in (bench.judges or {}).items()]  # fmt: skip
+
+
+def _further(judge: FurtherJudge, facts: float, reply: float, params: Params) -> list[tuple[int, float, float]]:
+    """Every question of a further judge; what a primary judge is asked in the same words is in the journal already."""
+    bench, scale = params.benchmark, SCALES[judge.scale]
+    places = max(1, round(judge.share * bench.n_profiles * bench.n_personalities * bench.n_turns))
+    known = judge.scale == "levels" and judge.decides() in [own.decides() for own in params.roles.alignment_judge]
+    seen = sum(_shown(turn, reply) for turn in range(bench.n_turns)) / bench.n_turns  # of a sample of all turns
+    prompt = _prompt(params, scale.prompt) + facts + USER_MESSAGE + TAGS + reply + seen
+    written = VERDICT if judge.scale == "levels" else sum(len(f"{name}: N\n") for name in scale.names)
+    return [(places * len(bench.policies) * (judge.repeat - known), prompt, written)]
 
 
 def _questions(params: Params, facts: float) -> list[float]:

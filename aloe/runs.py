@@ -140,6 +140,11 @@ class Run:
         return self.root / "benchmark" / "knowledge.parquet"
 
     @property
+    def further_verdicts(self) -> Path:
+        """What further judges said of stored replies (`further_judges`); only where there are any."""
+        return self.root / "benchmark" / "further_verdicts.parquet"
+
+    @property
     def notebooks(self) -> Path:
         """The folder of the executed notebooks."""
         return self.root / "notebooks"

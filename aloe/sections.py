@@ -18,6 +18,25 @@ Rate = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(above=0)]
 StepSize = Annotated[float, Range(above=0, high=1)]
 Temperature = Annotated[float, Range(0, 2)]
+ScaleName = Literal["levels", "strict", "criteria"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """What is planted in the simulated model behind one endpoint: instead of what `sandbox` says, and besides.
+
+    `habit`: words that end each of its replies. `favour`: how often its judges of single replies give one that ends so
+    a step more, as if it were of their own kind (`sandbox.rubrics`).
+    """
+
+    effect: Rate | None = None
+    judge_error: Rate | None = None
+    habit: str | None = None
+    favour: Rate | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What is not left as it is."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +44,8 @@ class Endpoint:
     """An OpenAI-compatible server. Times in seconds; `sandbox:` is the simulated model, mounted in this process.
 
     `max_retries`: how often a request is sent again that was not answered, or answered with nothing. The limits per
-    minute hold for all requests to it together; `allow_http` permits plain http to another machine.
+    minute hold for all requests to it together; `allow_http` permits plain http to another machine. `planted`: what
+    makes one simulated model another than the next.
     """
 
     base_url: str
@@ -36,6 +56,7 @@ class Endpoint:
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
     allow_http: bool = False
+    planted: Planted | None = None
 
     @property
     def in_process(self) -> bool:
@@ -82,6 +103,25 @@ class EndpointPolicy(Role):
         """As of a role; the strategy only where it is another than the plain one."""
         values = super().decides()
         return {key: values[key] for key in values if not (key == "strategy" and self.strategy == "plain")}
+
+
+@dataclasses.dataclass(frozen=True)
+class FurtherJudge(Role):
+    """A judge beside the primary ones, who scores stored replies and never enters AL (`further_judges`).
+
+    `scale`: 1 to 5 as the primary ones (`levels`), yes or no (`strict`), five criteria from 1 to 5 (`criteria`).
+    `repeat`: how often each question is asked; `share`: of the replies, those that are judged, the same ones for every
+    policy, and of judges with other shares as many of the same ones as there can be.
+    """
+
+    scale: ScaleName = "levels"
+    repeat: Count = 1
+    share: Annotated[float, Range(above=0, high=1)] = 1.0
+
+    def decides(self) -> dict[str, Any]:
+        """As of a role: what decides about the reply to one question."""
+        values = super().decides()
+        return {key: values[key] for key in values if key not in ("scale", "repeat", "share")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,6 +329,7 @@ class Benchmark:
     A policy is one of `policies.OWN`, an arm, or a model behind an endpoint by its name in `endpoint_policies`.
     `controls`: judges score every reply once more, against a stranger's persona (`shuffled`), without any (`blind`).
     `probe`: endpoint policies that are asked after every turn, outside of the dialogue, what they know of the user.
+    `judges`: further judges of the same replies, by name; what they say is set beside the primary ones' levels.
     `opening`: the first message of every user, instead of one of their own. `slots`: a file of profiles as labelled
     slots that take the place of `personas.benchmark_profiles`. `from_released`: texts of the published release (a
     user's copy) that take the place of both benchmark files. Paths are relative to the repository.
@@ -310,3 +351,4 @@ class Benchmark:
     slots: str | None = None
     from_released: ReleasedPool | None = None
     probe: tuple[str, ...] | None = None
+    judges: dict[str, FurtherJudge] | None = None

@@ -19,6 +19,7 @@ from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage, switches
 from aloe.runs import Run
+from aloe.scales import SCALES
 from aloe.strategies import prompts_of
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -34,6 +35,7 @@ PLUMBING = frozenset(
 ONLY_IN = {
     "figures": {"07_aloe_analysis"},
     "control_figure": {"07_aloe_analysis"},
+    "judge_figure": {"07_aloe_analysis"},
     "probe_figure": {"07_aloe_analysis"},
     "figure_style": {"07_aloe_analysis"},
     "findings": {"07_aloe_analysis"},
@@ -46,9 +48,10 @@ ONLY_IN = {
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One notebook. Paths in `reads` are keys of the preset that hold one (`params:...`), prompts of its folder
-    (`prompt:...`), those of the endpoint policies' strategies (`prompts:strategies`), parts of the repository
-    (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), what is there where
-    policies are probed (`probed:...`), or outputs of earlier stages;
+    (`prompt:...`), those of the endpoint policies' strategies and of further judges' scales (`prompts:...`), parts of
+    the repository (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), or
+    outputs of earlier stages (`probed:...`, `judged:...`: what is there where policies are probed, or where there are
+    further judges);
     `writes` and `metrics` are what must be there when it is done.
     """
 
@@ -119,10 +122,11 @@ STAGES = (
     ),
     Stage(
         "06_aloe_benchmark",
-        ("seed", *_POLICY, "benchmark", "roles.user", "roles.alignment_judge", "sandbox", "evidence"),
+        ("seed", *_POLICY, "benchmark", "benchmark.judges", "roles.user", "roles.alignment_judge", "sandbox",
+         "evidence"),
         (*_BENCHMARK, *_SETTINGS, "models/base", "models/sft_preferred", "models/sft_rejected", "models/dpo",
          "arms:sft", "arms:dpo", *(f"prompt:{name}" for name in ("user", "told", "alignment_judge", "plain_responder")),
-         "prompt:blind_judge", "prompt:probe", "prompts:strategies",
+         "prompt:blind_judge", "prompt:probe", "prompts:strategies", "prompts:judges",
          "probed:aloe/data/trait_families.yaml"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
@@ -132,7 +136,7 @@ STAGES = (
         ("name", "simulated", "seed", "benchmark", "arms", "evidence"),
         (*_BENCHMARK, *_SETTINGS, "trees/trees.jsonl", "benchmark/transcripts.jsonl", "benchmark/scores.parquet",
          "worlds:null_worlds", "worlds:trainings", "probed:benchmark/probe.jsonl",
-         "probed:benchmark/knowledge.parquet"),
+         "probed:benchmark/knowledge.parquet", "judged:benchmark/further_verdicts.parquet"),
         ("figures/al_curves.svg", "figures/al_curves.png"),
         ("benchmark",),
     ),
@@ -174,9 +178,9 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
             place = (ROOT if rest.startswith("aloe/") else run.root) / rest
             paths += [place] if run.params.benchmark.probe else []
         elif kind == "prompts":
-            policies = (run.params.benchmark.endpoint_policies or {}).values()
-            names = {name for policy in policies for name in prompts_of(policy.strategy)}
-            paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(names)]
+            paths += [ROOT / run.params.prompts / f"{name}.txt" for name in sorted(_further_prompts(run, rest))]
+        elif kind == "judged":
+            paths += [run.root / rest] if run.params.benchmark.judges else []
         elif kind == "prompt":
             wanted = {"blind_judge": "blind" in (run.params.benchmark.controls or ()),
                       "probe": bool(run.params.benchmark.probe)}  # fmt: skip
@@ -185,6 +189,14 @@ def inputs(stage: Stage, run: Run) -> list[Path]:
         else:
             paths.append((ROOT if kind == "repo" else run.root) / rest)
     return paths
+
+
+def _further_prompts(run: Run, what: str) -> set[str]:
+    """The prompts of what a preset adds: `strategies` of policies behind an endpoint, scales of further `judges`."""
+    bench = run.params.benchmark
+    if what == "judges":
+        return {SCALES[judge.scale].prompt for judge in (bench.judges or {}).values()}
+    return {name for policy in (bench.endpoint_policies or {}).values() for name in prompts_of(policy.strategy)}
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -261,6 +273,9 @@ def _value(run: Run, key: str) -> Any:
     if key.startswith("roles."):
         roles = value if isinstance(value, tuple) else (value,)
         return [[run.params.endpoints[role.endpoint].base_url, role.decides()] for role in roles]
+    if key == "benchmark.judges":
+        asked = {name: run.params.endpoints[judge.endpoint] for name, judge in (value or {}).items()}
+        return {name: [end.base_url, end.planted.given() if end.planted else {}] for name, end in asked.items()}
     if isinstance(value, dict):
         return {name: dataclasses.asdict(item) for name, item in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value

@@ -35,12 +35,14 @@ def build_app(sandbox: Any, seed: int, latency: float = 0.0, faults: Faults | No
     """The ASGI application.
 
     Args:
-        sandbox: an object with the fields of `Knobs` (the `sandbox` section of a preset).
+        sandbox: an object with the fields of `Knobs` (the `sandbox` section of a preset); one that it lacks has its
+            default.
         seed: added to the seed of every request, so that two runs differ.
         latency: seconds that every answer takes at least.
         faults: rates of planted faults; None for none.
     """
-    knobs = Knobs(**{field.name: getattr(sandbox, field.name) for field in dataclasses.fields(Knobs)})
+    names = [field.name for field in dataclasses.fields(Knobs) if hasattr(sandbox, field.name)]
+    knobs = Knobs(**{name: getattr(sandbox, name) for name in names})
     stats, attempts = Stats(), dict[str, int]()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,8 @@
 
 In: chat messages, a request seed, the knobs of the preset's `sandbox:` section. Out: one text. The same seed, knobs
 and messages give the same text, in any order and at any concurrency; nothing is kept between calls but caches of
-pure functions. It sees the messages and nothing else. How it answers the prompting baselines: `following`.
+pure functions. It sees the messages and nothing else. How it answers the prompting baselines: `following`; how it
+judges on other scales than levels, and favours its own kind: `rubrics`.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
-from aloe.sandbox import following, inducer, judge, listener, user, world, writer
+from aloe.sandbox import following, inducer, judge, listener, rubrics, user, world, writer
 from aloe.sandbox.facts import Fact, read_profile
 from aloe.sandbox.language import content_words, words
 from aloe.sandbox.reading import Request, read_request
@@ -26,7 +27,8 @@ class Knobs:
 
     `effect` is the share of verdicts and scores in which the judges look at the persona (0: never, a null world).
     `judge_error_by_turn`, where given, stands instead of `judge_error` for verdicts on two replies: one rate a turn,
-    the last one for all later turns.
+    the last one for all later turns. `habit` and `favour`: words that end every reply, and how often the judges of
+    single replies give one that ends so a step more (`rubrics`).
     """
 
     effect: float = 1.0
@@ -37,6 +39,8 @@ class Knobs:
     leak: float = 0.02
     early_disclosure: float = 0.05
     judge_error_by_turn: Sequence[float] | None = None
+    habit: str = ""
+    favour: float = 0.0
 
     def error_at(self, turn: int) -> float:
         """The rate at which a verdict on two replies at a turn (from 1) is turned around."""
@@ -48,7 +52,8 @@ def complete(messages: Sequence[dict[str, str]], seed: int, knobs: Knobs) -> str
     """The reply to a request. Raises nothing for odd input: an unknown instruction gets an honest plain answer."""
     request = read_request(messages)
     rng = _random(seed, messages)
-    return _ROLES.get(request.role, _other)(request, seed, knobs, rng)
+    text = _ROLES.get(request.role, _other)(request, seed, knobs, rng)
+    return rubrics.written(text, knobs.habit) if request.role in _TALKING else text
 
 
 def _random(*parts: object) -> random.Random:
@@ -163,13 +168,36 @@ def _judge_preference(request: Request, seed: int, knobs: Knobs, rng: random.Ran
 
 
 def _judge_alignment(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
-    fields = request.fields
-    reply, message = fields.get("reply", ""), request.mine[-1] if request.mine else ""
-    if rng.random() < knobs.effect:
-        value = judge.fit(fields.get("profile", ""), fields.get("personality", ""), message, reply)
-    else:
-        value = rng.uniform(0.0, 0.8)
-    return f"Score: {judge.rate(value, knobs.judge_error, rng)}"
+    level = judge.rate(_fit(request, knobs, rng), knobs.judge_error, rng)
+    return f"Score: {min(5, level + _favour(request, knobs, rng))}"
+
+
+def _judge_strictly(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    verdict = rubrics.suits(_fit(request, knobs, rng), knobs.judge_error, rng)
+    return f"Suits: {min(1, verdict + _favour(request, knobs, rng))}"
+
+
+def _judge_by_criteria(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    found = rubrics.criteria(*_judged(request))
+    if rng.random() >= knobs.effect:
+        found |= {name: rng.random() for name in rubrics.CRITERIA[:2]}  # what needs the persona
+    levels, more = rubrics.rated(found, knobs.judge_error, rng), _favour(request, knobs, rng)
+    return "\n".join(f"{name}: {min(5, level + more)}" for name, level in levels.items())
+
+
+def _fit(request: Request, knobs: Knobs, rng: random.Random) -> float:
+    """How well the reply of a request suits its persona; where the judge does not look at the persona, by chance."""
+    return judge.fit(*_judged(request)) if rng.random() < knobs.effect else rng.uniform(0.0, 0.8)
+
+
+def _judged(request: Request) -> tuple[str, str, str, str]:
+    """Profile, personality, the user's last message, and the reply."""
+    fields, message = request.fields, request.mine[-1] if request.mine else ""
+    return fields.get("profile", ""), fields.get("personality", ""), message, fields.get("reply", "")
+
+
+def _favour(request: Request, knobs: Knobs, rng: random.Random) -> int:
+    return rubrics.favours(request.fields.get("reply", ""), knobs.habit, knobs.favour, rng)
 
 
 def _judge_blind(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
@@ -184,6 +212,9 @@ def _other(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str
 _ROLES: dict[str, Callable[[Request, int, Knobs, random.Random], str]] = {
     "writer": _write, "user": _play_user, "inducer": _induce, "hinted": _reply_hinted, "plain": _reply_plain,
     "preference": _judge_preference, "alignment": _judge_alignment, "blind": _judge_blind,
+    "strict": _judge_strictly, "criteria": _judge_by_criteria,
     "listener": _listen, "critic": _criticise,
     "brief": _reply_briefly, **dict.fromkeys(("told", "reviser", "retriever", "thinker", "reminded"), _follow),
 }  # fmt: skip
+_TALKING = ("hinted", "plain", "brief", "told", "reviser", "retriever", "thinker", "reminded")
+"""The roles whose text the user sees."""

@@ -26,6 +26,8 @@ _RULES = (  # the first whose words all stand in the prompt outside its fields; 
     ("preference", ("<reply_1>", "<reply_2>")),
     ("blind", ("score:", "<reply>", "stays hidden from you")),
     ("alignment", ("score:", "<reply>")),
+    ("strict", ("suits:", "<reply>")),
+    ("criteria", ("manner:", "concise:", "<reply>")),
     ("inducer", ("profile:", "personality:", "come out")),
     ("user", ("role-play", "<profile>")),
     ("hinted", ("inferred_profile",)),

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from aloe import benchmark, judging
+from aloe import benchmark, further_judges, judging
 from aloe.chat import open_chat
 from aloe.dialogues import choose_personas, grow_trees
 from aloe.generation import open_policy
@@ -25,7 +25,14 @@ extends: smoke
 roles: {{alignment_judge: [{JUDGE}, {JUDGE.replace("model: simulated", "model: second")}]}}
 personas: {{batch: 12, shots: 3, max_calls: 5, n_profiles: 30, n_personalities: 30, dev_profiles: 8}}
 trees: {{n_trees: 16, n_dev_trees: 4, n_turns: 3, branch: preferred}}
-benchmark: {{n_profiles: 4, n_personalities: 3, n_turns: 2, policies: [base, told]}}
+benchmark:
+  n_profiles: 4
+  n_personalities: 3
+  n_turns: 2
+  policies: [base, told]
+  judges:
+    again: {JUDGE.replace("}", ", repeat: 3}")}
+    five: {JUDGE.replace("16}", "64, scale: criteria, share: 0.5}")}
 """
 LONG = """
 extends: smoke
@@ -78,7 +85,9 @@ def all_asked(run):
         chosen += choose_personas(everybody, run.params.trees.n_dev_trees, "dev", seed)
         grow_trees(chat, chosen, run.params.trees, seed)
         policies = benchmark.entrants(run, lambda folder: open_policy(folder, run.params.benchmark, seed))
-        judging.score(chat, run, benchmark.run_benchmark(chat, run, policies))
+        transcripts = benchmark.run_benchmark(chat, run, policies)
+        judging.score(chat, run, transcripts)
+        further_judges.score_further(chat, run, transcripts)
         return dataclasses.asdict(chat.usage)
 
 

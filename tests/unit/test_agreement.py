@@ -16,6 +16,7 @@ from aloe.agreement import (
     coincidences,
     kappa,
     self_preference,
+    self_preference_by_judge,
 )
 from aloe.calibrated import calibrated_mean, planned_labels
 
@@ -179,3 +180,22 @@ def test_the_planned_number_of_labels_gives_the_half_width_that_was_asked_for():
     assert planned_labels(0.15, 1.0, 0.5, 1000, 20) > planned_labels(0.15, 1.0, 0.9, 1000, 20)
     with pytest.raises(ValueError, match="half-width"):
         planned_labels(0.0, 1.0, 0.5, 1000, 20)
+
+
+def test_two_judges_with_favours_of_their_own_are_told_apart_beside_a_policy_of_nobody():
+    # quality 3, 2, 1 of a, b, c; judge A gives its own policy a 1 more, judge B is stricter by 1 and gives b 0.5 more
+    quality, favour = {"a": 3.0, "b": 2.0, "c": 1.0}, {("A", "a"): 1.0, ("B", "b"): 0.5}
+    frame = pd.concat([
+        judgements(np.full((4, 2), quality[policy] - (judge == "B") + favour.get((judge, policy), 0.0)),
+                   policy=policy, judge=judge)
+        for policy in quality for judge in "AB"
+    ])  # fmt: skip
+    judges, policies = {"A": "x", "B": "y"}, {"a": "x", "b": "y"}
+    found = self_preference_by_judge(frame, judges, policies, 0.95)
+    assert {judge: estimate.value for judge, estimate in found.items()} == pytest.approx({"A": 1.0, "B": 0.5})
+    # one offset for both is their mean, as each has one policy of two others
+    assert self_preference(frame, judges, policies, 0.95).value == pytest.approx(0.75)
+    without = frame[frame["policy"] != "c"]
+    assert self_preference_by_judge(without, judges, policies, 0.95) == {"A": None, "B": None}
+    assert self_preference(without, judges, policies, 0.95).value == pytest.approx(0.75)
+    assert self_preference_by_judge(frame, {}, policies, 0.95) == {}

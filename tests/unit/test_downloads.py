@@ -53,8 +53,10 @@ def test_the_page_links_every_figures_data_and_the_notebook_that_draws_it(run, t
     judged = Judgement("dpo", "c", "p", "t", 1, "j", 4)
     run.scores.parent.mkdir()
     pd.DataFrame([vars(judged)]).to_parquet(run.scores)
+    pd.DataFrame([{"judge": "second", "value": 1}]).to_parquet(run.further_verdicts)
     run.update_metrics({})
     downloads.write_downloads(run, tmp_path / "data")
+    assert (tmp_path / "data" / "further_verdicts.csv").read_text() == "judge,value\nsecond,1\n"
     fields = downloads.page_fields(found(run), tmp_path / "data", {"n": "Analysis"})
     row = next(line for line in fields["figures"].splitlines() if "al_curves" in line)
     assert row.startswith('| <a href="../data/al_curves.csv" download>al_curves.csv</a> | 4 | ')

@@ -96,3 +96,15 @@ def test_landmarks_have_names_headings_a_level_and_a_page_a_first_heading():
 def test_a_link_to_a_page_that_is_not_there_leaves_its_words():
     text = "[a](../notebooks/a.ipynb), [b](b.md), [c](https://example.org/c.md)"
     assert without_dead_links(text, {"b.md"}) == "a, [b](b.md), [c](https://example.org/c.md)"
+
+
+def test_further_judges_have_their_part_of_the_first_page_and_nobody_elses_run_has_one(run):
+    assert front_page.fields(run)["judges"] == ""
+    judge = {"scale": "strict", "model": "m", "family": None, "temperature": 0.5, "repeat": 1, "replies": 40,
+             "answers": 40, "unreadable": 3}  # fmt: skip
+    row = {"question": "truth", "scale": "strict", "score": "suits", "one": "second", "other": "truth", "n": 37,
+           "measure": "kappa", "value": 0.5, "ci": [0.25, 0.75]}  # fmt: skip
+    run.update_metrics({"benchmark": {"judges": {"judges": {"second": judge}, "found": [row]}}})
+    part = front_page.fields(run)["judges"]
+    assert part.startswith("## Are the judges to be believed?")
+    assert "| `second` | strict | 0.5 | – | 40 | 3 of 40 | – | – | 0.50 [0.25,\u00a00.75] |" in part

@@ -35,6 +35,8 @@ FIELDS = {
     "inducer": ("profile", "personality", "conversation"),
     "preference_judge": ("profile", "personality", "conversation", "reply_1", "reply_2"),
     "alignment_judge": ("profile", "personality", "conversation", "reply"),
+    "strict_judge": ("profile", "personality", "conversation", "reply"),
+    "criteria_judge": ("profile", "personality", "conversation", "reply"),
     "hinted_responder": ("inferred_profile", "inferred_personality"),
     "persona_profiles": ("examples", "count"),
     "persona_personalities": ("examples", "count"),

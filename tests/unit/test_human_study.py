@@ -6,15 +6,16 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from aloe import human_study
+from aloe import human_study, metrics
 from aloe.errors import UserError
 from aloe.human_answers import Answer, read_all, read_answers
 from aloe.human_sheet import COLUMNS, KeyLine, guarded, make_sheet, write_csv, write_html
 from aloe.human_study import agreement, alpha, coincidences, decode, planned_items, results, scripted_answers
 from aloe.params import ROOT
-from aloe.records import Message, Persona, Transcript, write_jsonl
+from aloe.records import Message, Persona, Transcript, read_jsonl, write_jsonl
 from aloe.runs import open_run
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> {{ 7 * 7 }} &amp;"
@@ -371,7 +372,15 @@ def test_the_notebook_makes_a_sheet_rehearses_and_then_reads_what_people_sent(tm
     draw, one = first["draw"], first["one"]
     (folder / "answers").mkdir(exist_ok=True)
     filled_in(folder / "answers" / "ana.csv", draw, scripted_answers(draw.key, one, 0.9, 1, 0))
+    held = read_jsonl(Transcript, run.transcripts)
+    judged = [(t.policy, t.persona.id, t.persona.profile_id, t.persona.personality_id, k, "j", 5 - k % 2)
+              for t in held for k in range(1, len(t.messages) // 2 + 1)]  # fmt: skip
+    pd.DataFrame(judged, columns=list(metrics.COLUMNS)).to_parquet(run.scores)
     second = execute()
+    # the script's ratings are 2 to 4, the judge's levels 4 and 5: corrected, both means lie on the people's scale
+    assert (second["means"]["judge"] > 4).all()
+    assert (second["means"]["corrected"] < 4).all()
+    assert second["means"]["policy"].tolist() == [one, second["other"]]
     assert second["draw"] == draw
     assert "ana.csv" in capsys.readouterr().out
     assert second["found"] == results(decode(second["answers"], draw.key, one), run.params.benchmark.confidence)

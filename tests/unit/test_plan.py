@@ -150,7 +150,7 @@ def test_replies_that_are_cut_short_make_the_benchmark_cheaper_to_judge_and_noth
         {r.role: r for r in make_plan(with_sizes(benchmark={"max_new_tokens": n})).roles} for n in (64, 10)
     )  # 64 tokens hold a whole reply
     shorter = {role for role in whole if cut[role].prompt_tokens < whole[role].prompt_tokens}
-    assert shorter == {"alignment_judge", "user"}
+    assert shorter == {"alignment_judge", "judges.strict", "user"}
 
 
 def test_a_simulated_run_costs_nothing_and_says_so():
