@@ -138,7 +138,13 @@ def _without_faults(params: Params, judges: Mapping[str, FurtherJudge]) -> Param
     plain = {name: dataclasses.replace(endpoint, planted=None) for name, endpoint in params.endpoints.items()}
     bench = dataclasses.replace(params.benchmark, judges=dict(judges))
     return dataclasses.replace(
-        params, sandbox=faultless(), endpoints=plain, benchmark=bench, budget_usd=None, budget_calls=None
+        params,
+        sandbox=faultless(),
+        endpoints=plain,
+        benchmark=bench,
+        journal=None,
+        budget_usd=None,
+        budget_calls=None,
     )
 
 

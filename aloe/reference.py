@@ -39,7 +39,7 @@ def ask_reference(run: Run, trees: Sequence[DialogueTree]) -> Reference | None:
     roles: tuple[Role, ...] = (run.params.roles.inducer, run.params.roles.preference_judge)
     if not all(run.params.endpoints[role.endpoint].in_process for role in roles):
         return None
-    params = dataclasses.replace(run.params, sandbox=faultless(), budget_usd=None, budget_calls=None)
+    params = dataclasses.replace(run.params, sandbox=faultless(), journal=None, budget_usd=None, budget_calls=None)
     with (
         tempfile.TemporaryDirectory(prefix="aloe-reference-") as folder,
         open_chat(Run(run.name, params, Path(folder))) as chat,

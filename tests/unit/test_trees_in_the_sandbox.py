@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from aloe.dialogues import grow_trees
 from aloe.params import Trees, load_params
 from aloe.preferences import counts, dpo_pairs, sft_conversations
 from aloe.records import Persona
+from aloe.reference import ask_reference
 from aloe.runs import Run
 
 WHOLE = Trees(n_trees=1, n_dev_trees=1, n_turns=4, branch="random", tie="drop", expand="both", expand_depth=4)
@@ -34,6 +36,13 @@ def hold(folder, params, personas, in_flight=16, calls=None):
 
         chat.ask = counted
         return grow_trees(chat, personas, params, 0), chat.usage.calls
+
+
+def test_the_reference_leaves_nothing_behind_whosever_journal_a_preset_uses(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    params = dataclasses.replace(load_params("smoke"), journal="sandbox")
+    assert ask_reference(Run("mine", params, tmp_path / "outputs" / "mine"), []) is not None
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
