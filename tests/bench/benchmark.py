@@ -138,7 +138,8 @@ def score_round(params: Params, held: Sequence[Transcript], number: int, folder:
     Each arm meets texts that are new to the simulated model, as those of a benchmark are.
     """
     requests = judge_requests(params, held, folder / f"asked-{number}")
-    knobs = Knobs(**{field.name: getattr(params.sandbox, field.name) for field in dataclasses.fields(Knobs)})
+    planted = [field.name for field in dataclasses.fields(Knobs) if hasattr(params.sandbox, field.name)]
+    knobs = Knobs(**{name: getattr(params.sandbox, name) for name in planted})
 
     def alone() -> None:
         for request in requests:
