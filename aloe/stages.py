@@ -10,7 +10,7 @@ import ast
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,10 @@ def recipe(stage: Stage, run: Run) -> dict[str, str]:
     parts = {"code": _sha(json.dumps(code_cells(stage.notebook(run))))}
     parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
     skipped = PLUMBING | {name for name, stages in ONLY_IN.items() if stage.name not in stages}
-    for name in sorted(imported_modules(code_cells(stage.notebook(run)), simulated=run.params.simulated)):
+    evidence = run.params.evidence
+    worlds = {"aloe.worlds": evidence.null_worlds, "aloe.trained_worlds": evidence.trainings}
+    unused = {name for name, section in worlds.items() if section is None}
+    for name in sorted(imported_modules(code_cells(stage.notebook(run)), run.params.simulated, unused)):
         if name.removeprefix("aloe.") not in skipped:
             parts[name] = _source_hash(_module_path(name))
     if run.params.simulated and any(name.startswith("aloe.sandbox") for name in parts):
@@ -227,13 +230,16 @@ def prose(notebook: Path) -> str:
     return _sha(json.dumps([None if _is_code(cell) else _text(cell) for cell in cells]))
 
 
-def imported_modules(sources: Iterable[str], simulated: bool = True) -> set[str]:
-    """The modules of `aloe` that some code imports, directly or through each other (`aloe.metrics`, ...)."""
+def imported_modules(sources: Iterable[str], simulated: bool = True, without: Container[str] = ()) -> set[str]:
+    """The modules of `aloe` that some code imports, directly or through each other (`aloe.metrics`, ...).
+
+    Those `without` are left out, with what only they import.
+    """
     found: set[str] = set()
     waiting = [name for source in sources for name in _imports(ast.parse(_without_magics(source)))]
     while waiting:
         name = waiting.pop()
-        if name in found or (name.startswith("aloe.sandbox") and not simulated):
+        if name in found or name in without or (name.startswith("aloe.sandbox") and not simulated):
             continue
         found.add(name)
         waiting += _imports(ast.parse(_module_path(name).read_text(encoding="utf-8")))

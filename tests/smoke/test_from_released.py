@@ -57,4 +57,4 @@ def test_every_dialogue_is_kept_or_dropped_for_a_reason_and_what_is_unknown_is_n
 def test_nobody_was_asked_to_write_or_to_talk_but_for_the_benchmark(started):
     root, _ = started
     with Journal(root / "journal" / "replies.sqlite") as journal:
-        assert {total.role for total in journal.summary()} == {"user", "alignment_judge"}
+        assert {total.role for total in journal.summary()} == {"user", "alignment_judge", "judges.strict"}

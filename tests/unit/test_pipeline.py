@@ -218,6 +218,8 @@ def test_what_decides_about_a_training_reruns_it_and_no_stage_before_it():
         assert not decisive & parts[name], name
     assert not {"aloe.resuming", "aloe.room", "aloe.watching", "aloe.preset_data"} & set.union(*parts.values())
     assert [name for name, own in parts.items() if "aloe.figures" in own] == ["07_aloe_analysis"]
+    evidence = {stage.name: set(recipe(stage, Run("toy", load_params("evidence"), run.root))) for stage in STAGES}
+    assert decisive - {"aloe.recipes"} <= evidence["06_aloe_benchmark"]  # which trains small models too
 
 
 def make_notebook(path: Path, code: str) -> Path:
