@@ -1,8 +1,8 @@
 """Executed notebooks as the report shows them: code folded away, and below each figure what is seen and its data.
 
 In: a notebook, and what stands below which of its cells. Out: the notebook as JSON for MyST-NB. Outputs stay as they
-are but for bars that only run live. What a run that ended early has no page for is no link. This module does not know
-what the notebooks say.
+are but for bars that only run live, and control characters. What a run that ended early has no page for is no link.
+This module does not know what the notebooks say.
 """
 
 import json
@@ -16,6 +16,7 @@ from aloe.stages import read_notebook
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ENDED = "*The run ended here; the front page says why.*"
 _PARAMETERS = {"parameters", "injected-parameters"}
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
 
 
 def folded(notebook: Path, captions: Mapping[str, str], alts: Mapping[str, str]) -> str:
@@ -34,7 +35,7 @@ def folded(notebook: Path, captions: Mapping[str, str], alts: Mapping[str, str])
             continue
         tags = set(cell["metadata"].get("tags", []))
         cell["metadata"]["tags"] = sorted({*tags, "remove-cell" if tags & _PARAMETERS else "hide-input"})
-        cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
+        cell["outputs"] = [_visible(output) for output in cell["outputs"] if _WIDGET not in output.get("data", {})]
         name = cell.get("id", "")
         if name in alts:
             image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
@@ -44,6 +45,21 @@ def folded(notebook: Path, captions: Mapping[str, str], alts: Mapping[str, str])
     content["cells"] = cells
     content["metadata"].pop("widgets", None)
     return json.dumps(content)
+
+
+def _visible(value: Any) -> Any:
+    """The same with pictures of control characters in every text: a model may write any, and Sphinx stumbles over some.
+
+    >>> _visible({"text": ["a\\x1b[0m\\tb\\n", "\\x00"]})
+    {'text': ['a␛[0m\\tb\\n', '␀']}
+    """
+    if isinstance(value, str):
+        return value.translate(_PICTURES)
+    if isinstance(value, list):
+        return [_visible(part) for part in value]
+    if isinstance(value, dict) and value.get("output_type") == "error":  # coloured by IPython, and read so
+        return value
+    return {key: _visible(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def title(notebook: Path) -> str:

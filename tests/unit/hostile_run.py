@@ -21,7 +21,7 @@ HOSTILE = (
     f"<script>alert(1); window.{MARK} = ['script']</script><img src=x onerror=\"alert(1); window.{MARK} = ['image']\">"
     "</script></option></select></textarea><svg onload=alert(1)><iframe src=https://evil.example/></iframe>"
     "<img src=https://evil.example/p.png>-->]]>${name}`'\" [link](javascript:alert(1)) "
-    "\u2028 | cell | $x^2$ :::{raw} html"
+    "\u2028 | cell | $x^2$ :::{raw} html \x1b[31m \x1b\x07"
 )
 POLICIES = ("base", "dpo")
 POLICY = {"al": [1.5, 3.25], "al_mean": 2.375, "al_mean_ci": [2.0, 2.75], "ir": 1.75, "ir_ci": [1.5, 2.0], "r2": 1.0,
