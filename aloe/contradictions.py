@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aloe.base_models import context_of
+from aloe.benchmark_contradictions import NAME, benchmark_problem
 from aloe.branching import widths
 from aloe.families import families, roles, self_judging
 from aloe.policies import OWN
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from aloe.recipes import Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LEAST_TURN = 80
-"""Tokens of a user's message and its reply together: fewer than the sandbox's plainest policy takes on average (a
-preset is refused for its length only where its dialogues can hardly fit; a longer one is refused when it is held)."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def contradiction(params: "Params") -> str | None:
@@ -30,8 +27,7 @@ def contradiction(params: "Params") -> str | None:
     problems = [_endpoint_problem(name, endpoint) for name, endpoint in params.endpoints.items()]
     problems += [_journal_problem(params), _role_problem(params)]  # the next ones need every role's endpoint
     checks = (_family_problem, _budget_problem, _split_problem, _tree_problem, _training_problem, _arm_problem,
-              _policy_problem, _judge_problem, _probe_problem, _setting_problem, _source_problem,
-              _world_problem)  # fmt: skip
+              benchmark_problem)  # fmt: skip
     problems += [check(params) for check in checks] if not any(problems) else []
     return next((problem for problem in problems if problem), None)
 
@@ -57,7 +53,7 @@ def _endpoint_problem(name: str, endpoint: "Endpoint") -> str | None:
 
 
 def _journal_problem(params: "Params") -> str | None:
-    if params.journal is None or _NAME.fullmatch(params.journal):
+    if params.journal is None or NAME.fullmatch(params.journal):
         return None
     return (
         "`journal` should be the name of a run, such as paper-llama3-8b, whose journal is then used; null for its own."
@@ -220,111 +216,9 @@ def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str
 def _arm_problem(params: "Params") -> str | None:
     arms = params.arms
     names = [*(arms.sft or {}), *(arms.dpo or {})]
-    wrong = [name for name in names if name in OWN or names.count(name) > 1 or not _NAME.fullmatch(name)]
+    wrong = [name for name in names if name in OWN or names.count(name) > 1 or not NAME.fullmatch(name)]
     if wrong:
         return f"`arms`: {wrong[0]!r} is taken or no name; use letters, digits, '.', '_' and '-', and no name twice."
-    return None
-
-
-def _policy_problem(params: "Params") -> str | None:
-    asked, arms = params.benchmark.endpoint_policies or {}, params.arms.reference()
-    for number, policy in enumerate(params.benchmark.policies):
-        if policy not in (*OWN, *arms, *asked):
-            return (
-                f"`benchmark.policies[{number}]` should be one of {', '.join((*OWN, *arms, *asked))}, or a model "
-                f"named in `benchmark.endpoint_policies`; got {policy!r}."
-            )
-    wrong = [name for name in asked if name in (*OWN, *arms) or not _NAME.fullmatch(name)]
-    if wrong:
-        return (
-            f"`benchmark.endpoint_policies.{wrong[0]}`: take another name, of letters, digits, '.', '_' and '-' only."
-        )
-    if len(set(params.benchmark.policies)) < len(params.benchmark.policies):
-        return "`benchmark.policies` names a policy twice."
-    return None
-
-
-def _probe_problem(params: "Params") -> str | None:
-    """Who cannot be asked what it knows of its user."""
-    bench = params.benchmark
-    asked, probed = bench.endpoint_policies or {}, bench.probe or ()
-    for number, name in enumerate(probed):
-        key = f"`benchmark.probe[{number}]` is {name!r}, "
-        if name not in bench.policies:
-            return f"{key}which does not take part; name it in `benchmark.policies`, or leave it out."
-        if name not in asked:
-            return (
-                f"{key}a model of this run: it has learned to reply and follows no other instruction, so it cannot be "
-                f"asked what it knows; name policies of `benchmark.endpoint_policies` only."
-            )
-        if asked[name].strategy == "told":
-            return f"{key}which is told the persona, so it has nothing to infer; leave it out."
-    if len(set(probed)) < len(probed):
-        return "`benchmark.probe` names a policy twice."
-    if probed and bench.shift:
-        return (
-            "`benchmark.probe` cannot be asked about users who become somebody else (`benchmark.shift`): what was "
-            "revealed is then of two persons; give one of the two."
-        )
-    return None
-
-
-def _judge_problem(params: "Params") -> str | None:
-    models = {judge.model for judge in params.roles.alignment_judge}
-    for name in params.benchmark.judges or {}:
-        if name in models or not _NAME.fullmatch(name):
-            return (
-                f"`benchmark.judges.{name}`: take another name, of letters, digits, '.', '_' and '-' only, that is no "
-                f"model of `roles.alignment_judge`."
-            )
-    return None
-
-
-def _setting_problem(params: "Params") -> str | None:
-    """What cannot be in a further setting of the benchmark."""
-    bench = params.benchmark
-    if bench.shift and bench.shift.turn >= bench.n_turns:
-        return (
-            f"`benchmark.shift.turn` is {bench.shift.turn} of {bench.n_turns} turns, but a slope after the change "
-            f"needs two turns or more; take a turn from 2 to {bench.n_turns - 1}, or more turns."
-        )
-    if bench.opening is not None and not bench.opening.strip():
-        return "`benchmark.opening` is empty; give the users' first message, or null for their own words."
-    if bench.slots and bench.from_released:
-        return "`benchmark.slots` and `benchmark.from_released` both name the profiles; give one of the two."
-    local = [name for name in bench.policies if name not in (bench.endpoint_policies or {})]
-    context, base = context_of(params.training.base_model), params.training.base_model
-    least = bench.n_turns * LEAST_TURN + bench.max_new_tokens
-    if local and context is not None and least > context:
-        return (
-            f"`benchmark.n_turns` is {bench.n_turns}: such dialogues have some {least:,} tokens or more, but the model "
-            f"of policy {local[0]!r}, {base}, has a context of {context:,}; take fewer turns, a model with a longer "
-            f"context, or policies behind an endpoint (`benchmark.endpoint_policies`)."
-        )
-    return None
-
-
-def _source_problem(params: "Params") -> str | None:
-    if params.models_from is None or (_NAME.fullmatch(params.models_from) and params.models_from != params.name):
-        return None
-    return "`models_from` should be the name of another run, such as sandbox, whose models are taken; null for none."
-
-
-def _world_problem(params: "Params") -> str | None:
-    """What cannot be in the worlds beside a run."""
-    evidence, trees = params.evidence, params.trees
-    if evidence.null_worlds is None and evidence.trainings is None:
-        return None
-    if not all(endpoint.in_process for endpoint in params.endpoints.values()):
-        return "`evidence` plants effects, which only the simulated model has: every endpoint must be `sandbox:`."
-    wanted = evidence.trainings
-    if wanted and (wanted.n_trees > trees.n_trees or wanted.n_dev_trees > trees.n_dev_trees):
-        return (
-            f"`evidence.trainings` wants {wanted.n_trees} and {wanted.n_dev_trees} dialogues, but `trees` has "
-            f"{trees.n_trees} and {trees.n_dev_trees}; take no more than those, or raise them."
-        )
-    if min(params.benchmark.n_profiles, params.benchmark.n_personalities) < 2:
-        return "`evidence` judges for strangers, so `benchmark` needs two profiles and two personalities or more."
     return None
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from aloe.errors import NotEnough, UserError
+from aloe.notebook_code import read_notebook
 from aloe.params import ROOT
 from aloe.records import write_text
-from aloe.stages import read_notebook
 
 _LAST_LINES = 15
 

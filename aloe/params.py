@@ -16,16 +16,11 @@ from aloe.errors import UserError
 from aloe.preset_data import over, spelled_out
 from aloe.recipes import applied
 from aloe.sections import (
-    NO_ARMS,
-    Arms,
     Benchmark,
     Count,
-    Dpo,
-    DpoArm,
     Endpoint,
     EndpointPolicy,
     FurtherJudge,
-    Mix,
     Personas,
     Planted,
     Positive,
@@ -33,12 +28,10 @@ from aloe.sections import (
     Role,
     Roles,
     Sandbox,
-    Sft,
-    SftArm,
-    Training,
     Trees,
 )
 from aloe.strict_yaml import Range, build, read_mapping
+from aloe.training_sections import NO_ARMS, Arms, Dpo, DpoArm, Mix, Sft, SftArm, Training
 from aloe.world_sections import NO_EVIDENCE, Evidence
 
 ROOT = Path(__file__).resolve().parent.parent

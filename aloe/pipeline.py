@@ -19,6 +19,8 @@ from aloe.ahead import look_ahead
 from aloe.errors import NotEnough, UserError
 from aloe.execution import execute, refresh_prose
 from aloe.headline import note, publish, text_table
+from aloe.notebook_code import prose, read_notebook
+from aloe.params import ROOT
 from aloe.preset_files import check_files
 from aloe.provenance import fingerprint
 from aloe.records import write_text
@@ -72,9 +74,9 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
                     run_stage(stage, run, preset, seed)
                 except NotEnough as error:
                     raise _reported(error, stage, run) from None
-            elif _record(run, stage)["prose"] != stages.prose(stage.notebook(run)):
+            elif _record(run, stage)["prose"] != prose(stage.notebook(run)):
                 refresh_prose(stage.notebook(run), run.notebooks / stage.notebook(run).name)
-                _note(run, stage, {**_record(run, stage), "prose": stages.prose(stage.notebook(run))})
+                _note(run, stage, {**_record(run, stage), "prose": prose(stage.notebook(run))})
         if not report_is_current(run):
             print("Building the report", flush=True)
             build_report(run)
@@ -106,7 +108,7 @@ def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
 
     From its start until it is done the stage counts as not done, so that an interruption is never taken for damage.
     """
-    recipe, text = stages.recipe(stage, run), stages.prose(stage.notebook(run))
+    recipe, text = stages.recipe(stage, run), prose(stage.notebook(run))
     _note(run, stage, None)
     before, started = _files(run.root), time.monotonic()
     execute(stage.notebook(run), run.notebooks / stage.notebook(run).name, {"preset": preset, "seed": seed})
@@ -171,7 +173,7 @@ def refuse_damage(run: Run) -> None:
                     f"overwritten. Put the right file back, or remove it (rm -r '{path}') to have it made again."
                 )
         if (executed := run.notebooks / f"{stage.name}.ipynb").is_file():
-            stages.read_notebook(executed)
+            read_notebook(executed)
         for key, value in record.get("metrics", {}).items():
             found = _metric(run, key)
             if found is not None and _lasting({key: found}) != _lasting({key: value}):
@@ -241,7 +243,7 @@ def _lasting(value: Any) -> Any:
 
 
 def _short(path: Path, run: Run) -> str:
-    for base in (run.root, stages.ROOT):
+    for base in (run.root, ROOT):
         if path.is_relative_to(base):
             return path.relative_to(base).as_posix()
     return path.name

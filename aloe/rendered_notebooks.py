@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aloe.stages import read_notebook
+from aloe.notebook_code import read_notebook
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ENDED = "*The run ended here; the front page says why.*"

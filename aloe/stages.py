@@ -6,15 +6,12 @@ of `aloe` that the notebook imports, directly or not. Comments, docstrings and l
 modules that only carry values, write files or draw. This module runs nothing.
 """
 
-import ast
 import dataclasses
-import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from aloe.errors import UserError
+from aloe.notebook_code import code_cells, imported_modules, module_path, sha, source_hash
 from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage, switches
@@ -26,9 +23,10 @@ NOTEBOOKS = ROOT / "notebooks"
 RELEASED = NOTEBOOKS / "released"
 # Modules that carry values and bytes, start processes, or draw: an edit there changes no result and retrains no model.
 PLUMBING = frozenset(
-    "base_models clients contradictions errors families folders journal launching locks pace params preset_data prices"
-    " provenance resuming room runs show spending stages strict_yaml talk tree_figure tree_svg calibration_figure quiet"
-    " sections world_sections pool_figures training_log watching audit_figures evidence_figures".split()
+    "base_models benchmark_contradictions clients contradictions errors families folders journal launching locks"
+    " notebook_code pace params preset_data prices provenance resuming room runs show spending stages strict_yaml talk"
+    " tree_figure tree_svg calibration_figure quiet sections training_sections world_sections pool_figures"
+    " training_log watching audit_figures evidence_figures".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.
@@ -148,15 +146,15 @@ def recipe(stage: Stage, run: Run) -> dict[str, str]:
 
     Two recipes are compared part by part, so that a reader is told which part changed.
     """
-    parts = {"code": _sha(json.dumps(code_cells(stage.notebook(run))))}
-    parts |= {f"params {key}": _sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
+    parts = {"code": sha(json.dumps(code_cells(stage.notebook(run))))}
+    parts |= {f"params {key}": sha(json.dumps(_value(run, key), sort_keys=True)) for key in stage.params}
     skipped = PLUMBING | {name for name, stages in ONLY_IN.items() if stage.name not in stages}
     evidence = run.params.evidence
     worlds = {"aloe.worlds": evidence.null_worlds, "aloe.trained_worlds": evidence.trainings}
     unused = {name for name, section in worlds.items() if section is None}
     for name in sorted(imported_modules(code_cells(stage.notebook(run)), run.params.simulated, unused)):
         if name.removeprefix("aloe.") not in skipped:
-            parts[name] = _source_hash(_module_path(name))
+            parts[name] = source_hash(module_path(name))
     if run.params.simulated and any(name.startswith("aloe.sandbox") for name in parts):
         parts["aloe/sandbox/world"] = fingerprint(ROOT / "aloe" / "sandbox" / "world")
     return parts
@@ -202,75 +200,6 @@ def _further_prompts(run: Run, what: str) -> set[str]:
     return {name for policy in (bench.endpoint_policies or {}).values() for name in prompts_of(policy.strategy)}
 
 
-def read_notebook(path: Path) -> dict[str, Any]:
-    """A notebook as plain data.
-
-    Raises:
-        UserError: the file is no notebook.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        whole = all(isinstance(cell["metadata"], dict) and "source" in cell for cell in content["cells"])
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise UserError(f"{path} is damaged: it is no notebook. Nothing was overwritten. Put the right file back, or "
-                        f"remove it (rm '{path}') to have it made again.")  # fmt: skip
-    return dict(content)
-
-
-def code_cells(notebook: Path) -> list[str]:
-    """The sources of a notebook's code cells, in order."""
-    return [_text(cell) for cell in read_notebook(notebook)["cells"] if _is_code(cell)]
-
-
-def prose(notebook: Path) -> str:
-    """Hash of everything in a notebook that is not code."""
-    cells = read_notebook(notebook)["cells"]
-    return _sha(json.dumps([None if _is_code(cell) else _text(cell) for cell in cells]))
-
-
-def imported_modules(sources: Iterable[str], simulated: bool = True, without: Container[str] = ()) -> set[str]:
-    """The modules of `aloe` that some code imports, directly or through each other (`aloe.metrics`, ...).
-
-    Those `without` are left out, with what only they import.
-    """
-    found: set[str] = set()
-    waiting = [name for source in sources for name in _imports(ast.parse(_without_magics(source)))]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in without or (name.startswith("aloe.sandbox") and not simulated):
-            continue
-        found.add(name)
-        waiting += _imports(ast.parse(_module_path(name).read_text(encoding="utf-8")))
-    return found
-
-
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (name for name in names if name.startswith("aloe.") and _module_path(name).is_file())
-
-
-def _module_path(name: str) -> Path:
-    path = ROOT.joinpath(*name.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
-
-
-def _source_hash(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    return _sha(ast.dump(tree))
-
-
 def _value(run: Run, key: str) -> Any:
     """A value of the preset by its dotted key; a role comes with the address of its endpoint."""
     value: Any = run.params
@@ -285,19 +214,3 @@ def _value(run: Run, key: str) -> Any:
     if isinstance(value, dict):
         return {name: dataclasses.asdict(item) for name, item in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _without_magics(source: str) -> str:
-    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in source.splitlines())
-
-
-def _is_code(cell: dict[str, Any]) -> bool:
-    return bool(cell["cell_type"] == "code")
-
-
-def _text(cell: dict[str, Any]) -> str:
-    return "".join(cell["source"])
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -13,9 +13,10 @@ from aloe.__main__ import main
 from aloe.errors import NotEnough, UserError
 from aloe.execution import NotebookFailed, execute, refresh_prose
 from aloe.headline import note
+from aloe.notebook_code import code_cells, imported_modules, source_hash
 from aloe.params import load_params
 from aloe.runs import Run
-from aloe.stages import STAGES, Stage, imported_modules, recipe
+from aloe.stages import STAGES, Stage, recipe
 
 WORDS = Stage("01_words", ("seed",), (), ("words.txt",), ("personas",))
 COUNT = Stage("02_count", ("seed",), ("words.txt",), ("count.txt",), ("trees",))
@@ -47,7 +48,7 @@ class Study:
             "read": lambda name: (self.run.root / name).read_text(),
             "metric": lambda key, value: self.run.update_metrics({key: value}),
         }
-        for code in stages.code_cells(notebook):
+        for code in code_cells(notebook):
             exec(code, names)
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(notebook.read_bytes())
@@ -103,7 +104,7 @@ def test_another_seed_or_preset_value_forces_the_stages_that_read_it(study):
 
 
 def test_edited_prose_reaches_the_executed_notebook_without_running_it(study):
-    code = stages.code_cells(study.sources / "01_words.ipynb")[-1]
+    code = code_cells(study.sources / "01_words.ipynb")[-1]
     study.write("01_words", code, prose="# A better title", tags=("hide-output",))
     assert study.make() == []
     executed = json.loads((study.run.notebooks / "01_words.ipynb").read_text())
@@ -174,14 +175,13 @@ def test_the_recipe_follows_imports_through_modules_and_leaves_the_sandbox_out_o
     assert not any(name.startswith("aloe.sandbox") for name in real)
 
 
-def test_comments_docstrings_and_layout_of_a_module_are_not_part_of_the_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "ROOT", tmp_path)
+def test_comments_docstrings_and_layout_of_a_module_are_not_part_of_the_recipe(tmp_path):
     (tmp_path / "aloe").mkdir()
     module = tmp_path / "aloe" / "thing.py"
     hashes = []
     for text in ('"""A."""\nX = 1\n', '"""Other words."""\n\nX = 1  # one\n', '"""A."""\nX = 2\n'):
         module.write_text(text)
-        hashes.append(stages._source_hash(module))
+        hashes.append(source_hash(module))
     assert hashes[0] == hashes[1] != hashes[2]
 
 

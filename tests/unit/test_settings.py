@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from aloe.contradictions import LEAST_TURN, contradiction
+from aloe.benchmark_contradictions import LEAST_TURN
+from aloe.contradictions import contradiction
 from aloe.errors import UserError
 from aloe.params import load_params
 from aloe.plan import describe, make_plan

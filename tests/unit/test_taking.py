@@ -9,6 +9,7 @@ import pytest
 from aloe import pipeline, stages, taking
 from aloe.errors import UserError
 from aloe.launching import Job, taken_up
+from aloe.notebook_code import code_cells
 from aloe.params import Arms, SftArm, load_params
 from aloe.recipes import CORRECTED
 from aloe.runs import Run
@@ -47,7 +48,7 @@ class Study:
         def execute(notebook: Path, target: Path, parameters: dict) -> None:
             self.executed.append(notebook.stem)
             names = {"write": write, "read": lambda n: (run.root / n).read_text(), "metric": run.update_metrics}
-            for code in stages.code_cells(notebook):
+            for code in code_cells(notebook):
                 exec(code, names)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(notebook.read_bytes())
