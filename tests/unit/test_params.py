@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from aloe import plan
+from aloe import asking_plan
 from aloe.base_models import context_of
 from aloe.errors import UserError
 from aloe.families import families, self_judging
@@ -221,7 +221,7 @@ def test_the_paper_presets_have_the_papers_effective_batch(preset):
 def test_the_paper_presets_keep_the_whole_history(preset):
     params = load_params(preset)
     # A dialogue as `make plan` takes it, four times over: the longest of thousands is not that far above the mean.
-    dialogue = params.trees.n_turns * (plan.USER_MESSAGE + plan.REPLY) / plan.CHARACTERS_PER_TOKEN
+    dialogue = params.trees.n_turns * (asking_plan.USER_MESSAGE + asking_plan.REPLY) / asking_plan.CHARACTERS_PER_TOKEN
     assert 4 * dialogue < params.training.max_length <= context_of(params.training.base_model)
 
 

@@ -1,0 +1,66 @@
+"""What the models of a run would take, worked out from its preset alone: hours, GPU memory and disk.
+
+In: parameters and a model's size. Out: hours, and GB of 1e9 bytes. Times are orders of magnitude. This module does not
+know how the trainings work inside.
+"""
+
+from collections.abc import Sequence
+
+from aloe.asking_plan import CHARACTERS_PER_TOKEN, REPLY, RolePlan, history
+from aloe.losses import WITH_REFERENCE
+from aloe.params import Params, Sft
+from aloe.policies import OWN
+from aloe.room import training_bytes
+from aloe.turn_counts import training_counts
+
+TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
+CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
+GPU_FROM = 3e8  # parameters; below that a CPU will do
+TOKENS_PER_SECOND = {"cpu": 3000.0, "gpu": 500.0}  # generated, in a batch: a tiny model, a 7-8B model
+
+
+def training_hours(params: Params, size: float) -> float:
+    """Hours for a model of `size` parameters: SFT twice, DPO with its reference, the arms, the policies' replies."""
+    trees, training, bench, arms = params.trees, params.training, params.benchmark, params.arms
+    dialogue = history(trees.n_turns) / CHARACTERS_PER_TOKEN
+    counted = training_counts(params)
+    tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
+    compared = [*([] if params.models_from else [training.dpo]), *(arm.dpo for arm in (arms.dpo or {}).values())]
+    again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
+    read = sum(counted.sequences * dialogue * (again if recipe.prefixes else 1) * _epochs(sft) for sft, recipe in tuned)
+    turns = counted.turns * (1 - TIE_SHARE)
+    once = 1 / 3  # of a step's work: that of a reply forwards only, under a reference
+    preference = sum((dpo.n_pairs or turns) * dialogue * (dpo.epochs + once * (dpo.loss in WITH_REFERENCE))
+                     for dpo in compared)  # fmt: skip
+    gpu = size >= GPU_FROM
+    talking = set(bench.policies) & {*OWN, *arms.reference()}
+    replies = len(talking) * bench.n_profiles * bench.n_personalities * bench.n_turns
+    generated = replies * REPLY / CHARACTERS_PER_TOKEN / TOKENS_PER_SECOND["gpu" if gpu else "cpu"]
+    return (6 * size * (read + preference) / (GPU_FLOPS if gpu else CPU_FLOPS) + generated) / 3600
+
+
+def gpu_gb(params: Params, size: float) -> float:
+    """GB of GPU memory: what a training needs, and a fifth for activations; of models that are taken, their weights."""
+    if size < GPU_FROM:
+        return 0.0
+    weight = 4 if params.training.dtype == "float32" else 2
+    needed = size * weight if params.models_from else training_bytes(params.training, size, weight)
+    return 1.2 * needed / 1e9
+
+
+def disk_gb(params: Params, roles: Sequence[RolePlan], size: float) -> float:
+    """GB of disk: the base model, three trained ones and the arms, all whole, and text twice: in journal and outputs.
+
+    Adapters are merged, and kept beside the whole; models that are taken are linked.
+    """
+    weight = 4 if params.training.dtype == "float32" else 2
+    trained = len(params.arms.reference()) + (0 if params.models_from else 3)
+    base = 0.0 if params.models_from else 1.0
+    models = base + trained * (1.0 if params.training.method == "full" else 1.02)
+    text = sum(role.completion_tokens for role in roles) * CHARACTERS_PER_TOKEN * 2
+    return (models * size * weight + text) / 1e9
+
+
+def _epochs(sft: Sft) -> float:
+    """Epochs, each longer by the general conversations, if there are any; they are taken to be as long as dialogues."""
+    return sft.epochs / (1 - (sft.mix.share if sft.mix else 0.0))
