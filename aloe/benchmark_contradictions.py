@@ -83,9 +83,10 @@ def _setting_problem(params: "Params") -> str | None:
     """What cannot be in a further setting of the benchmark."""
     bench = params.benchmark
     if bench.shift and bench.shift.turn >= bench.n_turns:
+        takes = f"a turn from 2 to {bench.n_turns - 1}, or more turns" if bench.n_turns > 2 else "three turns or more"
         return (
             f"`benchmark.shift.turn` is {bench.shift.turn} of {bench.n_turns} turns, but a slope after the change "
-            f"needs two turns or more; take a turn from 2 to {bench.n_turns - 1}, or more turns."
+            f"needs two turns or more; take {takes}."
         )
     if bench.opening is not None and not bench.opening.strip():
         return "`benchmark.opening` is empty; give the users' first message, or null for their own words."

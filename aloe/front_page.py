@@ -87,7 +87,8 @@ def _own_family(run: Run) -> str:
     """What the front page says of judges that are of the responders' family; nothing if there is none."""
     judges = self_judging(run.params)
     named = ", ".join(f"`{judge}`" for judge in judges)
-    return _OWN_FAMILY % (named, families(run.params)[judges[0]]) if judges else ""
+    family = (families(run.params)[judges[0]] or "").replace("`", "") if judges else ""
+    return _OWN_FAMILY % (named, family) if judges else ""
 
 
 def _unparseable(run: Run) -> str:

@@ -89,12 +89,12 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     separator = max(",;\t", key=text.partition("\n")[0].count)
+    table: list[list[str]] = []
     try:
-        table = [
-            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True)
-        ]
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+            table.append([cell.strip() for cell in row])
     except csv.Error as error:
-        raise UserError(f"{path}: not a CSV file ({error}); ask for it again.") from None
+        raise UserError(f"{path}, row {len(table) + 1}: not CSV ({error}); ask for the file again.") from None
     header = table[0] if table else []
     wrong = [f"{name!r:.40} is unknown" for name in header if name not in COLUMNS]
     wrong += [f"{name!r} is missing" for name in COLUMNS if name not in header]

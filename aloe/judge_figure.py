@@ -22,6 +22,8 @@ def kappa_rows(found: pd.DataFrame) -> pd.DataFrame:
 def judge_agreement(rows: pd.DataFrame, ax: Axes | None = None, note: str | None = None) -> Axes:
     """A point with its interval per row of `kappa_rows`; lines at 0 (chance) and 1 (full agreement).
 
+    A judge is called as its model is, so names are never read as mathematics.
+
     Raises:
         ValueError: there is no row.
     """
@@ -33,7 +35,7 @@ def judge_agreement(rows: pd.DataFrame, ax: Axes | None = None, note: str | None
             ax.plot(own["value"], own.index, ls="", marker=marker, color=colour, markersize=7, label=label)
     ax.axvline(0, color=INK, lw=1)
     ax.axvline(1, color=GREY, lw=1, ls="--")
-    ax.set_yticks(range(len(rows)), rows["audit"].tolist(), fontsize=9)
+    ax.set_yticks(range(len(rows)), rows["audit"].tolist(), fontsize=9, parse_math=False)
     ax.set(xlabel="kappa: 0 as by chance, 1 full agreement", ylim=(len(rows) - 0.4, -0.6))
     ax.grid(False, axis="y")
     legend_outside(ax)

@@ -97,7 +97,9 @@ def _lowest(section: Section, question: str, judge: str) -> str:
         return NONE
     row = min(found, key=lambda row: row["value"])
     other = (row["one"] if row["other"] == judge else row["other"]) if question == "between" else ""
-    parts = [part for part in (other and f"`{other}`", row["score"] if row["scale"] == "criteria" else "") if part]
+    parts = [
+        part for part in (other and literal(str(other)), row["score"] if row["scale"] == "criteria" else "") if part
+    ]
     return _shown(row) + (f" ({', '.join(parts)})" if parts else "")
 
 

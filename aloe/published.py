@@ -126,7 +126,7 @@ def printed_table(rows: Sequence[Row]) -> str:
     for row in rows:
         again = improvement(row.levels)
         lines.append((row.name, f"{row.average:.2f}", f"{np.mean(row.levels):.2f}", f"{row.n_ir:.3f}",
-                      f"{again.n_ir:.3f}", f"{row.n_r2:.3f}", f"{again.n_r2:.3f}"))  # fmt: skip
+                      _known(again.n_ir), f"{row.n_r2:.3f}", _known(again.n_r2)))  # fmt: skip
     return _table(("row", "AVG", "recomputed", "N-IR", "recomputed", "N-R²", "recomputed"), lines)
 
 
@@ -170,8 +170,8 @@ def band_sentences(rows: Sequence[Row]) -> str:
         inside = [name for name, band in bands.items() if band and band[0] <= row.n_ir <= band[1]]
         n = sum(band is not None for band in bands.values())
         where = "inside its band under" if inside else "outside its band under"
-        which = "every assumption that gives one" if len(inside) in (0, n) else f"one of them only: {', '.join(inside)}"
-        said.append(f"- {row.name}: {row.n_ir:+.3f}, {where} {which}.")
+        which = "every assumption that gives one" if len(inside) in (0, n) else f"some only: {', '.join(inside)}"
+        said.append(f"- {row.name}: {row.n_ir:+.3f}, {where} {which}." if n else f"- {row.name}: there is no band.")
     return "\n".join(said)
 
 
@@ -180,8 +180,9 @@ def later_table(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         whole, later = improvement(row.levels), improvement(row.levels[1:])
+        n_irs = ("none" if curve.n_ir is None else f"{curve.n_ir:+.3f}" for curve in (whole, later))
         lines.append((row.name, f"{row.levels[1] - row.levels[0]:+.1f}", f"{whole.ir:+.2f}", f"{later.ir:+.2f}",
-                      f"{whole.n_ir:+.3f}", f"{later.n_ir:+.3f}"))  # fmt: skip
+                      *n_irs))  # fmt: skip
     last = len(rows[0].levels)
     slopes = (f"IR, turns 1 to {last}", f"IR, turns 2 to {last}", "N-IR, all", "N-IR, from turn 2")
     return _table(("row", "AL(2) - AL(1)", *slopes), lines)
@@ -208,6 +209,11 @@ def _named(autocorrelation: float) -> str:
 
 def _all_but(wrong: Sequence[str], n: int) -> str:
     return f"in all rows but {', '.join(wrong)}" if wrong else f"in all {n} rows"
+
+
+def _known(value: float | None) -> str:
+    """A number to three decimals; a constant curve has no N-IR and no N-R2."""
+    return "none" if value is None else f"{value:.3f}"
 
 
 def _shown(estimate: Sequence[float], digits: int) -> str:

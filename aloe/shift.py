@@ -89,8 +89,8 @@ def shift_curves(
     curves = al_curve(frame.assign(level=frame[column]), confidence)
     ax = al_curves(curves, ax, note, confidence)
     if column != "level":
-        ends, shown = curves[["low", "high"]].astype(float), "dAL" if column == "dal" else column
-        ax.set(ylim=(min(0.0, float(ends["low"].min())) - 0.1, float(ends["high"].max()) + 0.1), ylabel=shown)
+        ends, shown = curves[["al", "low", "high"]].astype(float), "dAL" if column == "dal" else column
+        ax.set(ylim=(min(0.0, ends.min().min()) - 0.1, ends.max().max() + 0.1), ylabel=shown)
         ax.set_title(f"{shown} by turn, mean over cases", loc="left", fontsize=11)
         ax.axhline(0, color=INK, lw=1)
     ax.axvline(turn - 0.5, color=INK, lw=1.2, ls="--")

@@ -52,16 +52,18 @@ def browser_files(transcripts: Sequence[Transcript], scores: pd.DataFrame) -> di
     for policy, own in groupby(transcripts, key=lambda held: held.policy):
         dialogues: list[Any] = []
         for held in own:
-            who = held.persona
-            places = (
-                profiles.setdefault((who.profile_id, who.profile), len(profiles)),
-                personalities.setdefault((who.personality_id, who.personality), len(personalities)),
-            )
-            rows = given.get((policy, who.id), {})
+            people = [held.persona] + ([held.shift.persona] if held.shift else [])
+            places = [
+                (profiles.setdefault((who.profile_id, who.profile), len(profiles)),
+                 personalities.setdefault((who.personality_id, who.personality), len(personalities)))
+                for who in people
+            ]  # fmt: skip
+            rows = given.get((policy, held.persona.id), {})
             turns = conversation_turns(held)
             levels = [_level(rows.get(turn, []), columns) for turn in range(1, len(turns) + 1)]
-            cases.append([len(policies), len(dialogues), who.id, *places, levels])
-            dialogues.append(_dialogue(who.profile, turns, rows))
+            change = [held.shift.turn, *places[1]] if held.shift else None
+            cases.append([len(policies), len(dialogues), held.persona.id, *places[0], levels, change])
+            dialogues.append(_dialogue(held, turns, rows))
         files[f"{len(policies)}.js"] = f"aloeTranscripts.dialogues[{len(policies)}] = {script_json(dialogues)};\n"
         policies.append(policy)
     index = {
@@ -110,12 +112,17 @@ def script_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _dialogue(profile: str, turns: Sequence[Spoken], rows: Mapping[int, list[list[Any]]]) -> list[list[Any]]:
-    """Per turn: the user's message, the reply, places of the facts told for the first time, the scores."""
-    facts, told = facts_of(profile), frozenset[int]()
+def _dialogue(held: Transcript, turns: Sequence[Spoken], rows: Mapping[int, list[list[Any]]]) -> list[list[Any]]:
+    """Per turn: the user's message, the reply, places of the facts told for the first time, the scores.
+
+    The facts are those of whom the user is at that turn; somebody else begins with nothing told.
+    """
+    told = frozenset[int]()
     found = []
     for number, turn in enumerate(turns, 1):
-        new = told_in(facts, words_of(turn.user)) - told
+        if held.shift and number == held.shift.turn:
+            told = frozenset()
+        new = told_in(facts_of(held.persona_at(number).profile), words_of(turn.user)) - told
         told |= new
         found.append([turn.user, turn.reply, sorted(new), rows.get(number, [])])
     return found

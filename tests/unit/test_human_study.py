@@ -214,6 +214,16 @@ def test_rows_that_are_missing_or_twice_and_short_ones_are_refused(sheet):
             read_answers(path, draw.items)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 6])
+def test_a_file_that_ends_within_a_cell_is_refused_with_its_row(sheet, rows):
+    draw, path = sheet
+    text = path.read_text(encoding="utf-8")
+    starts = [text.index(item.id) for item in draw.items]
+    path.write_text(text[: starts[rows - 1]] + text[starts[rows - 1] :].partition("rains")[0] + '"', encoding="utf-8")
+    with pytest.raises(UserError, match=rf"ana\.csv, row {rows + 1}"):
+        read_answers(path, draw.items)
+
+
 @pytest.mark.parametrize(
     "header, said", [("note", "'note' is unknown"), ("rating_a", "'rating_b' is missing"), ("", "'' is unknown")]
 )

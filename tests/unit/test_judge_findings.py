@@ -1,7 +1,11 @@
 """What is found of judges, by hand; the sentences, the figure and the report's part that come of it."""
 
+import html
+import io
+
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from aloe.figure_sentences import seen
 from aloe.further_judges import COLUMNS
@@ -120,6 +124,20 @@ def test_the_report_says_what_was_found_and_nothing_without_judges(section):
     [row] = judges_table(kept).splitlines()[2:]
     assert row.startswith("| `strict` | strict | 0 | simulated | 4 | 1 of 8 | – | ")
     assert report_part(kept).startswith("## Are the judges to be believed?")
+
+
+def test_a_judges_name_that_would_be_more_than_a_name_is_shown_as_it_is(section):
+    found, kept = section
+    name = "`<img src=x onerror=alert(1)>` | $x^$"  # a primary judge is called as its model is
+    between = [name, "strict", 3, "kappa", 0.5, 0.1, 0.9]
+    row = dict(zip(("one", "other", "n", "measure", "value", "low", "high"), between, strict=True))
+    row |= {"question": "between", "scale": "strict", "score": "suits"}
+    kept = kept | {"found": [*kept["found"], row | {"ci": [0.1, 0.9]}]}
+    page = MarkdownIt("gfm-like", {"linkify": False}).render(judges_table(kept))
+    assert "<img" not in page
+    assert html.unescape(page).count(name) == 1
+    ax = judge_agreement(kappa_rows(pd.concat([found, pd.DataFrame([row])])))
+    ax.figure.savefig(io.BytesIO(), format="svg")
 
 
 def test_the_figure_has_a_line_for_every_kappa_and_a_sentence(section):

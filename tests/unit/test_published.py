@@ -27,6 +27,17 @@ def test_a_number_that_does_not_follow_is_named():
     assert "in all rows but toy (51.00, not 50.00)." in published.verdict([wrong])
 
 
+def test_a_curve_that_is_constant_at_first_or_later_has_no_n_ir_and_breaks_no_table():
+    flat, late = TOY._replace(levels=(50.0,) * 3), TOY._replace(levels=(0.0, 50.0, 50.0))
+    assert "| toy | 50.00 | 50.00 | 0.500 | none | 1.000 | none |" in published.printed_table([flat])
+    assert published.later_table([flat]).endswith("| +0.0 | +0.00 | +0.00 | none | none |")
+    assert published.later_table([late]).endswith("| +50.0 | +25.00 | +0.00 | +0.500 | none |")
+    assert published.wrong_slope(flat)
+    never = TOY._replace(levels=(0.0,) * 3)
+    assert "| none | none |" in published.spreads_table([never])
+    assert published.band_sentences([never]) == "- toy: there is no band."
+
+
 def test_percentages_are_whole_numbers_of_cases_or_refused(tmp_path):
     assert published.counts(TOY) == [0, 2, 4]
     assert published.counts(published.read_rows()[0])[:2] == [6, 30]  # 6 / 74 = 8.11%, 30 / 74 = 40.54%
@@ -69,7 +80,7 @@ def test_neighbouring_turns_that_are_alike_widen_the_null_band():
     independent, alike = (published.null_band(row, correlation) for correlation in (0.0, 0.6))
     assert independent == pytest.approx((-0.067, 0.067), abs=0.004)  # as of any flat curve of ten turns
     assert alike[1] > independent[1] + 0.01
-    assert "inside its band under one of them only: AR(1), 0.6" in published.band_sentences([row])
+    assert "inside its band under some only: AR(1), 0.6" in published.band_sentences([row])
 
 
 def test_the_first_turn_is_taken_out_of_the_slope():

@@ -40,13 +40,14 @@ def test_a_setting_trains_nothing_and_differs_from_the_sandbox_in_the_benchmark_
     ("text", "said"),
     [
         ("benchmark: {n_turns: 6, shift: {turn: 6}}", "take a turn from 2 to 5"),
+        ("benchmark: {n_turns: 2, shift: {turn: 2}}", "take three turns or more"),
         ("benchmark: {shift: {turn: 1}}", r"benchmark\.shift\.turn"),
         ("benchmark: {opening: '  '}", "`benchmark.opening` is empty"),
         ("benchmark: {slots: a, from_released: {profiles: a, personalities: b}}", "both name the profiles"),
         ("models_from: ../other", "`models_from` should be the name of another run"),
         ("models_from: mine", "`models_from` should be the name of another run"),
     ],
-    ids=["last turn", "first turn", "opening", "two sources", "a path", "itself"],
+    ids=["last turn", "too few turns", "first turn", "opening", "two sources", "a path", "itself"],
 )
 def test_what_cannot_work_is_a_sentence(tmp_path, text, said):
     with pytest.raises(UserError, match=said):

@@ -201,3 +201,9 @@ def test_the_figure_marks_the_turn_and_fits_differences():
         assert 1.5 in [line.get_xdata()[0] for line in ax.lines]
         low, high = ax.get_ylim()
         assert low < -2 < 2 < high if column == "dal" else (low, high) == (0.9, 5.1)
+
+
+def test_the_figure_of_a_single_profile_has_no_band():
+    scores = frame({"p1-a": [3, 3, 3]}).assign(level_shuffled=[1, 3, 4])  # dAL: 2, 0, -1
+    low, high = shift_curves(with_dal(scores), 2, "dal").get_ylim()
+    assert low < -1 < 2 < high

@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from aloe.records import Message, Persona, Transcript
+from aloe.records import Message, Persona, PersonaShift, Transcript
 from aloe.transcript_browser import browser_files, conversation_turns, pieces, script_json
 
 ANN = Persona("c1", "p1", "t1", "Ann is 40. She keeps a grey parrot. She bakes rye bread.", "Blunt.")
@@ -29,6 +29,19 @@ def test_a_fact_is_told_once_and_its_place_is_that_in_the_profile():
     # facts by words: 0 parrot, 1 bread ("Ann is 40." tells nothing); bread is told at turn 1, the parrot at turn 2
     assert [turn[2] for turn in dialogues[0][0]] == [[1], [0]]
     assert pieces(ANN.profile) == [("Ann is 40.", None), ("She keeps a grey parrot.", 0), ("She bakes rye bread.", 1)]
+
+
+def test_where_the_user_becomes_somebody_else_facts_are_those_of_the_new_person():
+    bob = Persona("c2", "p2", "t2", "Bob builds wooden boats. He bakes rye bread.", "Shy.")
+    said = ("I bake rye bread.", "Nice.", "My rye bread sinks, and so do my wooden boats that I build.", "Ha!")
+    messages = tuple(Message(role, text) for role, text in zip(("user", "assistant") * 2, said, strict=True))
+    held = Transcript("base-c1", "base", ANN, messages, PersonaShift(2, bob))
+    data, [[[first, second]]] = read(browser_files([held], frame(level=[2, 4])))
+    assert [profile["id"] for profile in data["profiles"]] == ["p1", "p2"]
+    assert data["cases"][0][:5] == [0, 0, "c1", 0, 0]
+    assert data["cases"][0][6] == [2, 1, 1]  # from turn 2 on the second profile and the second personality
+    assert first[2] == [1]  # Ann's second fact that words can tell
+    assert second[2] == [0, 1]  # both of Bob's, bread too, although Ann had told of hers
 
 
 def test_scores_stand_beside_their_reply_and_further_columns_of_numbers_beside_the_level():

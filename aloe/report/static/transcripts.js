@@ -35,9 +35,10 @@
 
   const fits = (one) => {
     const [policy, profile, personality, turn, level] = choices.map(chosen);
+    const [, later, other] = one[6] ?? [];
     const levels = turn === null ? one[5] : [one[5][turn] ?? null];
-    return (policy === null || one[0] === policy) && (profile === null || one[3] === profile) &&
-      (personality === null || one[4] === personality) &&
+    return (policy === null || one[0] === policy) && (profile === null || one[3] === profile || later === profile) &&
+      (personality === null || one[4] === personality || other === personality) &&
       (level === null || levels.some((got) => got !== null && Math.round(got) === level + 1));
   };
 
@@ -72,10 +73,20 @@
   };
 
   const draw = (place) => {
-    const [policy, row, id, profile, personality] = data.cases[place];
+    const [policy, row, id, profile, personality, , change] = data.cases[place];
     const dialogue = data.dialogues[policy][row];
-    persona(data.profiles[profile], data.personalities[personality], dialogue);
-    const parts = dialogue.slice(0, until()).map((turn, i) => said(turn, i, data.policies[policy], data.profiles[profile]));
+    const [from, laterProfile, laterPersonality] = change ?? [dialogue.length + 1];
+    const last = Math.min(until(), dialogue.length);
+    const people = persona(data.profiles[profile], data.personalities[personality], dialogue, 1, Math.min(last, from - 1));
+    if (last >= from) {
+      people.push(make("p", `From turn ${from} on the user is somebody else:`, "aloe-note"));
+      people.push(...persona(data.profiles[laterProfile], data.personalities[laterPersonality], dialogue, from, last));
+    }
+    part("persona").replaceChildren(...people);
+    const parts = dialogue.slice(0, last).map((turn, i) => {
+      const who = data.profiles[i + 1 < from ? profile : laterProfile];
+      return said(turn, i, data.policies[policy], who, i + 1 === from);
+    });
     if (chosen("turn") > 0 && parts.length > 1) {
       const earlier = make("details");
       earlier.append(make("summary", `Turns before turn ${parts.length}`), ...parts.splice(0, parts.length - 1));
@@ -86,9 +97,9 @@
     history.replaceState(null, "", `#${encodeURIComponent(data.policies[policy])}/${encodeURIComponent(id)}${turn}`);
   };
 
-  const persona = (profile, personality, dialogue) => {
+  const persona = (profile, personality, dialogue, first, last) => {
     const told = new Map();
-    dialogue.slice(0, until()).forEach((turn, i) => turn[2].forEach((fact) => told.set(fact, i + 1)));
+    dialogue.slice(first - 1, last).forEach((turn, i) => turn[2].forEach((fact) => told.set(fact, first + i)));
     const facts = make("ul");
     profile.pieces.forEach(([text, fact]) => {
       const item = make("li");
@@ -97,16 +108,18 @@
       facts.append(item);
     });
     const total = profile.pieces.filter((piece) => piece[1] !== null).length;
-    part("persona").replaceChildren(
+    return [
       make("h3", `Profile ${profile.id}`),
-      make("p", `${told.size} of ${total} facts told by turn ${Math.min(until(), dialogue.length)}; those are marked.`),
+      make("p", `${told.size} of ${total} facts told by turn ${last}; those are marked.`),
       facts, make("h3", `Personality ${personality.id}`), make("p", personality.text, "aloe-text"),
-    );
+    ];
   };
 
-  const said = ([user, reply, told, scores], i, policy, profile) => {
+  const said = ([user, reply, told, scores], i, policy, profile, changed) => {
     const turn = make("article", "", "aloe-turn");
-    turn.append(make("h3", `Turn ${i + 1}`), bubble("user", user, "aloe-user"));
+    turn.append(make("h3", `Turn ${i + 1}`));
+    if (changed) turn.append(make("p", "From here on the user is somebody else.", "aloe-note"));
+    turn.append(bubble("user", user, "aloe-user"));
     const facts = profile.pieces.filter((piece) => told.includes(piece[1])).map((piece) => piece[0]);
     if (facts.length) turn.append(make("p", `tells: ${facts.join(" ")}`, "aloe-note"));
     const answer = make("div", "", "aloe-answer");
