@@ -7,15 +7,18 @@ primary intervals. This module knows no file.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from aloe.intervals import Array, Codes, holm, mean_estimate, p_value, slope_weights, two_way_estimate
-from aloe.metrics import complete_cases
+from aloe.controls import minus_control
+from aloe.intervals import Array, Codes, Estimate, holm, mean_estimate, p_value, slope_weights, two_way_estimate
+from aloe.metrics import complete_cases, improvement
 
 KEYS = ["case", "profile_id", "personality_id"]
+_BY_TURN = {"al": "al", "dal": "dal_by_turn"}
 ENDS = ("", "_low", "_high", "_two_way_low", "_two_way_high", "_p", "_p_holm")
 
 
@@ -60,26 +63,68 @@ def compare(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], confidence: f
     return pd.DataFrame(rows, columns=["difference", "n_cases", *columns]).astype(dict.fromkeys(columns, float))
 
 
-def intervals_table(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """AL(k), AVG and IR of every policy with both intervals.
+def both_intervals(
+    frame: pd.DataFrame, policies: Mapping[str, Mapping[str, Any]], confidence: float
+) -> pd.DataFrame:  # fmt: skip
+    """Every number of a policy with its primary and its two-way interval.
 
-    dAL comes of a frame whose `level` is the level minus that for a stranger.
+    N-IR and R2 are no means over cases: their two-way interval is that of their linear part at the mean curve, so it
+    is to be read, as the primary one, where the value lies outside its null band. That of dAL takes as noise what
+    profiles differ in as judged personas, and is wider than it need be.
 
-    Returns: columns `policy, quantity` ("al_1", ..., "al_mean", "ir"), `value, low, high, two_way_low, two_way_high`.
+    Args:
+        frame: judgements of all policies.
+        policies: `metrics.summarise` of each, whose values and primary intervals are taken as they are.
+        confidence: as there.
+
+    Returns: a row per policy: `policy`, and for `al_mean, ir, n_ir, r2, dal, dal_ir`, and `al_1, dal_1` and so on turn
+        by turn, the value, `_low`, `_high`, `_two_way_low`, `_two_way_high`; missing where there is none.
     """
-    rows: list[dict[str, Any]] = []
-    for policy in frame["policy"].unique():
-        wide = _wide(frame[frame["policy"] == policy], policy)
-        cases = _coded(wide.index, wide.to_numpy(float))
-        quantities = {f"al_{turn}": column for turn, column in enumerate(cases.levels.T, 1)}
-        quantities["al_mean"] = cases.levels.mean(axis=1)
-        quantities["ir"] = cases.levels @ slope_weights(cases.levels.shape[1])
-        for name, values in quantities.items():
-            value, low, high = mean_estimate(values, cases.profiles, confidence)
-            _, two_low, two_high = two_way_estimate(values, cases.profiles, cases.personalities, confidence)
-            rows.append({"policy": policy, "quantity": name, "value": value, "low": low, "high": high,
-                         "two_way_low": two_low, "two_way_high": two_high})  # fmt: skip
-    return pd.DataFrame(rows)
+    parts = ((frame, "al", {"al_mean": "mean", "ir": "ir", "n_ir": "n_ir", "r2": "r2"}),
+             (minus_control(frame), "dal", {"dal": "mean", "dal_ir": "ir"}))  # fmt: skip
+    rows = []
+    for policy, own in policies.items():
+        row: dict[str, Any] = {"policy": policy}
+        for scores, prefix, names in parts:
+            known = own.get(next(iter(names))) is not None
+            wide = _two_way(_wide(scores, policy), confidence) if known else {}
+            for name, key in names.items():
+                row |= _both(name, own.get(name), own.get(f"{name}_ci"), wide.get(key))
+            values, ends = (own.get(key) or () for key in (_BY_TURN[prefix], f"{_BY_TURN[prefix]}_ci"))
+            for turn, (value, limits) in enumerate(zip(values, ends, strict=True), 1):
+                row |= _both(f"{prefix}_{turn}", value, limits, wide[f"{turn}"])
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return table.astype({name: float for name in table.columns if name != "policy"})
+
+
+def _two_way(wide: pd.DataFrame, confidence: float) -> dict[str, Estimate]:
+    """Two-way intervals by name: "1", "2", ... of the turns, "mean", "ir" and, unless it is constant, "n_ir", "r2"."""
+    cases = _coded(wide.index, wide.to_numpy(float))
+    n_turns = cases.levels.shape[1]
+    values = {f"{turn}": column for turn, column in enumerate(cases.levels.T, 1)}
+    values |= {"mean": cases.levels.mean(axis=1), "ir": cases.levels @ slope_weights(n_turns)}
+    curve = cases.levels.mean(axis=0)
+    if improvement(curve.tolist()).n_ir is not None:
+        step = 1e-4 * float(np.ptp(curve))
+        for name in ("n_ir", "r2"):
+            ends = [[getattr(improvement((curve + side * move).tolist()), name) for side in (1, -1)]
+                    for move in step * np.eye(n_turns)]  # fmt: skip
+            values[name] = (cases.levels - curve) @ np.array([(up - down) / (2 * step) for up, down in ends])
+    return {name: two_way_estimate(each, cases.profiles, cases.personalities, confidence)
+            for name, each in values.items()}  # fmt: skip
+
+
+def _both(name: str, value: float | None, limits: Sequence[float] | None, wide: Estimate | None) -> dict[str, Any]:
+    """A value with both intervals; the two-way one lies around it as it does around its estimate."""
+    low, high = limits or (None, None)
+    ends: list[float] | list[None] = [None, None]
+    if wide is not None and value is not None and wide.low is not None and wide.high is not None:
+        ends = [value + wide.low - wide.value, value + wide.high - wide.value]
+        if name == "r2":  # a share
+            ends = [max(0.0, ends[0]), min(1.0, ends[1])]
+    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_two_way_low": ends[0],
+            f"{name}_two_way_high": ends[1]}  # fmt: skip
 
 
 def _wide(frame: pd.DataFrame, policy: str) -> pd.DataFrame:

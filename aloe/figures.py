@@ -210,7 +210,8 @@ def estimates(
     Rows that are no policies of the study alone (differences, say) all look alike.
 
     Args:
-        table: `metrics.policy_table`: policy, <name>, <name>_low and _high, and maybe <name>_null_low and _high.
+        table: `metrics.policy_table`: policy, <name>, <name>_low and _high, and maybe <name>_null_low and _high; with
+            <name>_two_way_low and _high (`comparisons`) that interval is a thin line.
         confidence: of the intervals and bands, named in the label.
     """
     if confidence is not None:
@@ -229,6 +230,8 @@ def estimates(
                         fontsize=9, color=INK)  # fmt: skip
             continue
         ax.hlines(y, row[f"{name}_low"], row[f"{name}_high"], color=colour, lw=2.5)
+        if f"{name}_two_way_low" in table:
+            ax.hlines(y, row[f"{name}_two_way_low"], row[f"{name}_two_way_high"], color=colour, lw=1)
         ax.plot(row[name], y, marker=marker, color=colour, markersize=8, ls="")
     ax.axvline(0, color=INK, lw=1)
     ax.set_yticks(range(len(table)), table["policy"].tolist())

@@ -7,7 +7,7 @@ This module knows no file, policy name, model or preset. Levels are on the judge
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -184,8 +184,9 @@ def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) ->
         "ir": raw.ir,
         "ir_ci": _interval(_slope(cases, 1, n_turns, confidence)),
         "r2": raw.r2,
+        "r2_ci": _within(_interval(_jackknifed(cases, "r2", confidence)), 0.0, 1.0),
         "n_ir": raw.n_ir,
-        "n_ir_ci": _interval(_n_ir(cases, confidence)),
+        "n_ir_ci": _interval(_jackknifed(cases, "n_ir", confidence)),
         "n_ir_null_band": list(bands.n_ir) if bands else None,
         "n_r2": raw.n_r2,
         "n_r2_null_band": list(bands.n_r2) if bands else None,
@@ -247,13 +248,18 @@ def _null_bands(cases: _Cases, confidence: float, n_null: int, seed: int) -> Nul
     return null_bands(*cases, confidence, n_null, seed)
 
 
-def _n_ir(cases: _Cases, confidence: float) -> Estimate | None:
-    """N-IR with its jackknife interval; None for a constant curve.
+def _jackknifed(cases: _Cases, name: Literal["n_ir", "r2"], confidence: float) -> Estimate | None:
+    """N-IR or R2 with its jackknife interval; None for a constant curve.
 
-    In simulations a 95% interval covers 90 to 96% where the trend is clear, and far less where noise makes the range
-    of AL(k) (N-IR is then pulled to 0): to be read only where N-IR lies outside its null band.
+    In simulations a 95% interval of N-IR covers 90 to 96% where the trend is clear, and far less where noise makes the
+    range of AL(k) (N-IR is then pulled to 0). Noise bends a straight line and R2 falls, so its interval covers too
+    seldom where the true R2 is near 0 or 1. Both are to be read only where the value lies outside its null band.
     """
-    return jackknife_estimate(lambda curve: improvement(curve.tolist()).n_ir, *cases, confidence)
+    return jackknife_estimate(lambda curve: getattr(improvement(curve.tolist()), name), *cases, confidence)
+
+
+def _within(limits: list[float] | None, low: float, high: float) -> list[float] | None:
+    return None if limits is None else [min(max(end, low), high) for end in limits]
 
 
 def _interval(estimate: Estimate | None) -> list[float] | None:

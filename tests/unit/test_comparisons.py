@@ -10,7 +10,7 @@ from scipy import stats
 from test_metrics import judgements
 
 from aloe import metrics
-from aloe.comparisons import compare, intervals_table
+from aloe.comparisons import ENDS, both_intervals, compare
 from aloe.intervals import holm, mean_estimate, p_value, two_way_estimate
 from aloe.null_bands import null_bands
 from aloe.stranger_intervals import FLOOR, Exchange, exchanged_estimate
@@ -163,13 +163,53 @@ def test_differences_use_only_cases_complete_for_both_and_none_is_an_error():
         compare(apart, [("a", "b")], 0.95)
 
 
-def test_the_table_of_both_intervals_has_those_of_the_summary():
-    frame = judgements(np.random.default_rng(7).normal(3, 1, (40, 4)), n_profiles=8)
-    table, summary = intervals_table(frame, 0.95).set_index("quantity"), metrics.summarise(frame, 0.95, 50, 0)
-    assert table.index.tolist() == ["al_1", "al_2", "al_3", "al_4", "al_mean", "ir"]
-    assert table.loc["ir", ["low", "high"]].tolist() == pytest.approx(summary["ir_ci"])
-    assert table.loc["al_3", "value"] == pytest.approx(summary["al"][2])
-    assert (table["two_way_high"] - table["two_way_low"]).min() > 0
+def test_every_number_of_a_policy_has_both_intervals_and_those_of_the_summary():
+    frame = judgements(np.random.default_rng(7).normal(3, 1, (40, 4)) + np.arange(4), n_profiles=8)
+    frame = frame.assign(level_shuffled=frame["level"] - 1 + 0.1 * frame["turn"])
+    summary = metrics.summarise(frame, 0.95, 50, 0)
+    [row] = both_intervals(frame, {frame["policy"][0]: summary}, 0.95).to_dict("records")
+    names = [
+        "al_mean",
+        "ir",
+        "n_ir",
+        "r2",
+        "dal",
+        "dal_ir",
+        *(f"{kind}_{k}" for kind in ("al", "dal") for k in range(1, 5)),
+    ]
+    assert sorted(row) == sorted(["policy", *(f"{name}{end}" for name in names for end in ENDS[:5])])
+    for name in ("al_mean", "ir", "n_ir", "r2", "dal", "dal_ir"):
+        assert [row[name], row[f"{name}_low"], row[f"{name}_high"]] == pytest.approx(
+            [summary[name], *summary[f"{name}_ci"]]
+        )
+    assert row["dal_3_low"] == summary["dal_by_turn_ci"][2][0]
+    wide = frame.pivot(index=["case", "profile_id", "personality_id"], columns="turn", values="level")
+    codes = [pd.factorize(wide.index.get_level_values(i))[0] for i in (1, 2)]
+    by_hand = two_way_estimate(wide[3].to_numpy(), *codes, 0.95)
+    assert [row["al_3"], row["al_3_two_way_low"], row["al_3_two_way_high"]] == pytest.approx(list(by_hand))
+
+
+def test_the_two_way_interval_of_n_ir_is_that_of_ir_where_the_range_is_known():
+    # every case runs from 1 to 3 over three turns; only the middle differs, so N-IR = IR / 2, which does not vary
+    middle = np.random.default_rng(1).uniform(1, 3, 20)
+    frame = judgements(np.stack([np.ones(20), middle, np.full(20, 3.0)], axis=1), n_profiles=5)
+    [row] = both_intervals(frame, {frame["policy"][0]: metrics.summarise(frame, 0.95, 50, 0)}, 0.95).to_dict("records")
+    assert [row["n_ir"], row["n_ir_two_way_low"], row["n_ir_two_way_high"]] == pytest.approx([0.5] * 3)
+    # R2 varies with the mean m of the middles alone: its linear part is dR2/dm times the middles
+    codes = [pd.factorize(frame.drop_duplicates("case")[key])[0] for key in ("profile_id", "personality_id")]
+    m, step = middle.mean(), 1e-6
+    slope = (metrics.improvement([1, m + step, 3]).r2 - metrics.improvement([1, m - step, 3]).r2) / (2 * step)
+    by_hand = two_way_estimate(slope * middle, *codes, 0.95)
+    assert row["r2"] - row["r2_two_way_low"] == pytest.approx(by_hand.value - by_hand.low, rel=1e-3)
+    assert row["r2"] < row["r2_two_way_high"] <= 1
+
+
+def test_what_a_policy_lacks_is_missing_in_the_table_of_both_intervals():
+    frame = judgements([[3, 3], [3, 3]])
+    [row] = both_intervals(frame, {frame["policy"][0]: metrics.summarise(frame, 0.95, 50, 0)}, 0.95).to_dict("records")
+    assert row["al_mean"] == 3
+    assert all(math.isnan(row[name]) for name in ("n_ir", "r2", "r2_low", "r2_two_way_low", "dal", "dal_ir_low"))
+    assert "dal_1" not in row
 
 
 def repeated(variances, sizes, seed):

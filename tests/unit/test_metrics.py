@@ -259,3 +259,11 @@ def test_the_policy_table_has_one_row_a_policy_and_a_column_for_each_end_of_an_i
     assert [table.loc[0, "ir_low"], table.loc[0, "ir_high"]] == entries["base"]["ir_ci"]
     assert [table.loc[0, "n_ir_null_low"], table.loc[0, "n_ir_null_high"]] == entries["base"]["n_ir_null_band"]
     assert table.loc[1, ["n_ir", "ir_low", "dal"]].isna().all()
+
+
+def test_the_interval_of_r2_stays_within_what_r2_can_be_and_is_wide_where_profiles_disagree():
+    summary = metrics.summarise(judgements([[1, 2, 4], [2, 3, 3], [1, 3, 2], [2, 4, 3]]), 0.95, 50, 0)
+    low, high = summary["r2_ci"]
+    assert 0 <= low < summary["r2"] < high <= 1
+    alike = metrics.summarise(judgements([[1, 2, 4], [2, 3, 5]]), 0.95, 50, 0)  # the same shape, so the same R2
+    assert alike["r2_ci"] == pytest.approx([alike["r2"]] * 2)
