@@ -102,6 +102,28 @@ def _estimates(name: str, frame: pd.DataFrame) -> str | None:
     return text if row == "audit" else f"{text} {_places(known, value, low, high)}".strip()
 
 
+def _worlds(name: str, frame: pd.DataFrame) -> str | None:
+    """Worlds in which something is called significant, a row per effect and question."""
+    if not {"effect", "question", "found", "worlds"} <= set(frame):
+        return None
+    whole = frame[frame["question"] == "any"]
+    parts = [f"{row['found']:.0f} of {row['worlds']:.0f} with effect {row['effect']:g}" for _, row in whole.iterrows()]
+    return f"Worlds in which any of the questions is called significant: {_listed(parts)}." if parts else None
+
+
+def _components(name: str, frame: pd.DataFrame) -> str | None:
+    """What variance comes from, a row per quantity and component."""
+    if not {"quantity", "component", "share", "share_of_mean"} <= set(frame):
+        return None
+    words = {"al_mean": "AVG", "dal": "dAL"}
+    said = []
+    for quantity, own in frame.groupby("quantity", sort=False):
+        shares = own.set_index("component")[["share", "share_of_mean"]].astype(float)
+        one, mean = (f"{column.idxmax()} ({column.max():.0%})" for _, column in shares.items())
+        said.append(f"of {words.get(str(quantity), quantity)}: {one} for one score, {mean} for the mean")
+    return f"Most of the variance comes from, {'; '.join(said)}."
+
+
 def _places(known: pd.DataFrame, value: str, low: str, high: str) -> str:
     """Which rows lie where: in or out of their bands where there are bands, else which intervals leave zero out."""
     if f"{value}_null_low" in known:
@@ -160,7 +182,8 @@ def _shares(name: str, frame: pd.DataFrame) -> str | None:
 
 
 _FORMS: Sequence[Callable[[str, pd.DataFrame], str | None]] = (
-    _two_curves, _lines, _training, _growth, _tree, _turns, _levels, _estimates, _plane, _spread, _shares,
+    _two_curves, _lines, _training, _growth, _tree, _turns, _levels, _estimates, _worlds,
+    _components, _plane, _spread, _shares,
 )  # fmt: skip
 
 

@@ -135,3 +135,19 @@ def test_a_small_negative_number_is_not_a_minus_before_a_zero():
 ])  # fmt: skip
 def test_each_form_of_data_has_its_sentence_and_an_unknown_or_empty_one_none(frame, said):
     assert seen("any", frame) == said
+
+
+def test_figures_of_repeated_worlds_have_their_sentence():
+    worlds = pd.DataFrame(
+        {"effect": [0.0, 0.0, 1.0], "question": ["dal", "any", "any"], "worlds": 200, "found": [2, 3, 199]}
+    )
+    assert seen("null_worlds", worlds) == (
+        "Worlds in which any of the questions is called significant: "
+        "3 of 200 with effect 0 and 199 of 200 with effect 1."
+    )
+    split = pd.DataFrame(
+        {"quantity": "dal", "component": ["case", "seed"], "share": [0.9, 0.1], "share_of_mean": [0.3, 0.7]}
+    )
+    assert seen("variance", split) == (
+        "Most of the variance comes from, of dAL: case (90%) for one score, seed (70%) for the mean."
+    )

@@ -169,6 +169,13 @@ def test_a_notebook_tells_a_story_in_short_cells_and_defines_nothing(notebook):
             assert not re.search(r"^\s*(def|class|async def) ", source, re.MULTILINE), source
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_figure_is_described_for_those_who_cannot_see_it(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    saving = [cell for cell in cells if cell["cell_type"] == "code" and "save_figure" in "".join(cell["source"])]
+    assert not [cell["id"] for cell in saving if not cell["metadata"].get("mystnb", {}).get("image", {}).get("alt")]
+
+
 def test_every_make_target_that_a_text_names_exists():
     targets = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
     texts = [
