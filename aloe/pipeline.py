@@ -96,6 +96,7 @@ def redo_analysis(run: Run, preset: str, seed: int | None) -> None:
         if not _record(run, earlier[-1]):
             raise UserError(f"{run.root}: the benchmark is not done; run `{run.command()}` first.")
         refuse_damage(run)
+        restore_metrics(run)
         run_stage(analysis, run, preset, seed)
         publish(run)
         print(f"\n{text_table(run)}\nFigures: {run.figures}")

@@ -132,6 +132,13 @@ def test_a_deleted_metrics_file_is_put_back_and_a_changed_one_is_refused(study):
         study.make()
 
 
+def test_the_analysis_alone_puts_numbers_of_earlier_stages_back(study):
+    whole = study.run.read_metrics()
+    study.run.metrics.unlink()
+    pipeline.redo_analysis(study.run, "smoke", None)
+    assert study.run.read_metrics() == whole
+
+
 def test_an_interrupted_stage_runs_again_and_is_not_taken_for_damage(study):
     study.write("01_words", 'write("words.txt", "half"); raise KeyboardInterrupt')
     with pytest.raises(KeyboardInterrupt):
