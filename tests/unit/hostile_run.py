@@ -47,6 +47,17 @@ def scores() -> pd.DataFrame:
     return pd.DataFrame([vars(row) for row in rows]).astype({"level": "Int64"})
 
 
+def judges_section() -> dict[str, object]:
+    """What is kept of a further judge beside a primary one, whose model and family have hostile names."""
+    name = f"`{HOSTILE}"  # closes what looks like code in Markdown
+    asked = {"scale": "strict", "model": name, "family": name, "temperature": 0.0, "repeat": 2, "replies": 2,
+             "answers": 4, "unreadable": 1}  # fmt: skip
+    row = {"scale": "strict", "score": "suits", "one": name, "other": "further", "n": 2, "value": 0.5, "ci": [0.0, 1.0]}
+    questions = [("between", "kappa"), ("between", "alpha"), ("truth", "error"), ("own family", "favour"),
+                 ("levels", "correlation")]  # fmt: skip
+    return {"judges": {"further": asked}, "found": [row | {"question": q, "measure": m} for q, m in questions]}
+
+
 def hostile_run(folder: Path) -> Run:
     """Leave in `folder` what a finished run leaves, as far as a report looks at it."""
     params = load_params("smoke")
@@ -55,7 +66,8 @@ def hostile_run(folder: Path) -> Run:
         params, description=HOSTILE, roles=dataclasses.replace(params.roles, alignment_judge=judges)
     )
     run = Run("smoke", params, folder / "outputs" / "smoke")
-    run.update_metrics({"benchmark": {"n_cases": 1, "n_turns": 2, "policies": dict.fromkeys(POLICIES, POLICY)}})
+    measured = {"n_cases": 1, "n_turns": 2, "policies": dict.fromkeys(POLICIES, POLICY), "judges": judges_section()}
+    run.update_metrics({"benchmark": measured})
     write_jsonl(run.transcripts, transcripts())
     scores().to_parquet(run.scores)
     topics = pd.DataFrame({"x": [0.0, 1.0], "y": [1.0, 0.0], "topic": [HOSTILE, "bread"]})
