@@ -158,7 +158,7 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
     if params.load_in_4bit and processes.sharded():
         raise UserError("`training.load_in_4bit` does not go with processes that share one model (FSDP); set it to "
                         "false, or take a launcher in which each process holds the model.")  # fmt: skip
-    _free_memory()
+    free_memory()
     refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
     if backend == "unsloth":
         return _load_with_unsloth(source, params, seed)
@@ -267,7 +267,7 @@ def _explained(source: str) -> Iterator[None]:
                         f"`training.trust_remote_code`, the network and your access to it.") from error  # fmt: skip
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
     """Let go of the model before: trainers hold it in reference cycles, and two of 8B do not fit on one GPU."""
     import torch
 
