@@ -9,6 +9,7 @@ import functools
 import hashlib
 import multiprocessing
 import sys
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -150,6 +151,7 @@ class ApartPolicy:
     def __init__(self, *given: Any) -> None:
         self._given = given
         self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        weakref.finalize(self, self._process.shutdown)  # waits: the next policy finds the GPU's memory free
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """As `LocalPolicy.reply`."""
