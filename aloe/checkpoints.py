@@ -20,7 +20,7 @@ from aloe.errors import UserError
 from aloe.folders import whole_folder
 from aloe.params import ROOT, Training
 from aloe.quiet import quiet
-from aloe.room import refuse_without_memory
+from aloe.room import refuse_without_memory, weight_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -158,7 +158,7 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
     if params.load_in_4bit and processes.sharded():
         raise UserError("`training.load_in_4bit` does not go with processes that share one model (FSDP); set it to "
                         "false, or take a launcher in which each process holds the model.")  # fmt: skip
-    _free_memory()
+    free_memory()
     refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
     if backend == "unsloth":
         return _load_with_unsloth(source, params, seed)
@@ -182,20 +182,30 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
 
 
 def training_dtype(params: Training) -> "torch.dtype":
-    """The dtype of the weights: the preset's where there is a GPU, float32 on a CPU."""
+    """The dtype that weights are loaded in: on a CPU float32, on a GPU as `room.weight_bytes` has it."""
     import torch
 
-    return torch.bfloat16 if params.dtype == "bfloat16" and has_cuda() else torch.float32
+    return torch.bfloat16 if has_cuda() and weight_bytes(params) == 2 else torch.float32
 
 
-def whole_weights(trainer: Any, params: Training) -> "dict[str, torch.Tensor] | None":
+def written_dtype(source: str, params: Training) -> "torch.dtype":
+    """The dtype that a trained policy is written in. On a GPU that of the model that it was trained from."""
+    from transformers import AutoConfig
+
+    if not has_cuda() or params.dtype == "float32":
+        return training_dtype(params)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=params.trust_remote_code)
+    return config.dtype or training_dtype(params)
+
+
+def whole_weights(trainer: Any, source: str, params: Training) -> "dict[str, torch.Tensor] | None":
     """The weights of a trained model that several processes share, in the first of them; None if they share none.
 
     All processes have to call this. FSDP trains in float32 whatever the model was loaded in.
     """
     if not trainer.is_fsdp_enabled:
         return None
-    weights, dtype = trainer.accelerator.get_state_dict(trainer.model), training_dtype(params)
+    weights, dtype = trainer.accelerator.get_state_dict(trainer.model), written_dtype(source, params)
     return {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
 
 
@@ -221,6 +231,8 @@ def save_policy(
             save_adapter(model, onto(source, path, params.base_model), adapter, weights)
             model = _merged_from_disk(adapter, source, params) if on_disk else model.merge_and_unload()
             weights = None
+        if has_cuda() and weights is None:
+            model.to(written_dtype(source, params))
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
@@ -255,7 +267,7 @@ def _explained(source: str) -> Iterator[None]:
                         f"`training.trust_remote_code`, the network and your access to it.") from error  # fmt: skip
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
     """Let go of the model before: trainers hold it in reference cycles, and two of 8B do not fit on one GPU."""
     import torch
 

@@ -23,6 +23,7 @@ from aloe.execution import NotebookFailed
 from aloe.families import roles
 from aloe.params import ROOT, Dpo, Params, Sft, load_params
 from aloe.pipeline import run_all
+from aloe.preset_files import check_launcher
 from aloe.prompts import FOLDER, prompt_file
 from aloe.runs import OUTPUTS, Run, open_run
 from aloe.scales import SCALES
@@ -108,7 +109,8 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
     """What a dry run on this machine cannot see, one line each; it fails here where it could not even begin.
 
     Raises:
-        UserError: a prompt of one's own lacks a field or has one too many, or the reporter is not installed.
+        UserError: a prompt of one's own lacks a field or has one too many, the reporter is not installed, or the
+            launcher does not do.
     """
     training, found = params.training, []
     for name, endpoint in params.endpoints.items():
@@ -132,6 +134,7 @@ def unchecked(params: Params, on_gpu: bool) -> list[str]:
             raise UserError("`training.report_to` is wandb, which is not installed; install it or set it to none.")
         found.append("wandb: nothing was sent")
     if training.launcher:
+        check_launcher(training)
         found.append(f"several processes ({training.launcher}): trained in one")
     if not on_gpu:
         if training.load_in_4bit:

@@ -5,15 +5,21 @@ batches they were computed in. A conversation that leaves no room for a reply is
 neither personas nor judges; `benchmark.Policy` is what it satisfies.
 """
 
+import functools
 import hashlib
+import multiprocessing
+import sys
+import weakref
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import has_cuda, read_checkpoint
+from aloe.checkpoints import free_memory, has_cuda, read_checkpoint
 from aloe.decoding import decode
 from aloe.errors import UserError
 from aloe.params import Benchmark
+from aloe.policies import Policy
 from aloe.quiet import quiet
 from aloe.read_before import Read, lay_out
 from aloe.records import Message
@@ -139,6 +145,40 @@ def heard(tokenizer: "PreTrainedTokenizerBase", conversation: Sequence[Message])
     return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
-def open_policy(path: Path, params: Benchmark, seed: int, trust_remote_code: bool = False) -> LocalPolicy:
-    """The policy in a folder, sampled as the preset's `benchmark` section says."""
-    return LocalPolicy(path, params.max_new_tokens, params.temperature, params.batch_size, seed, trust_remote_code)
+class ApartPolicy:
+    """A `LocalPolicy`, with its arguments, in a process of its own that ends with this object."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = given
+        self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        weakref.finalize(self, self._process.shutdown)  # waits: the next policy finds the GPU's memory free
+
+    def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
+        """As `LocalPolicy.reply`."""
+        return self._process.submit(_reply, self._given, [list(c) for c in conversations]).result()
+
+
+def open_policy(path: Path, params: Benchmark, seed: int, trust_remote_code: bool = False) -> Policy:
+    """The policy in a folder, sampled as the preset's `benchmark` section says.
+
+    Where Unsloth is in this process the policy is opened in another one: Unsloth changes the classes of plain models
+    too, and what it makes of them does not write into the cache that a reply goes on from.
+    """
+    given = (path, params.max_new_tokens, params.temperature, params.batch_size, seed, trust_remote_code)
+    if not _unsloth_is_here():
+        return LocalPolicy(*given)
+    free_memory()
+    return ApartPolicy(*given)
+
+
+def _unsloth_is_here() -> bool:
+    return "unsloth" in sys.modules
+
+
+@functools.lru_cache(1)
+def _opened(*given: Any) -> LocalPolicy:
+    return LocalPolicy(*given)
+
+
+def _reply(given: tuple[Any, ...], conversations: Sequence[Sequence[Message]]) -> list[str]:
+    return _opened(*given).reply(conversations)

@@ -33,14 +33,21 @@ def encode(tokenizer: "PreTrainedTokenizerBase", chats: Sequence[Chat]) -> list[
 
     Raises:
         UserError: the template marks more or less than the replies with their end tokens; or it has no marks, and no
-            end token after a reply, or writes a reply in another way once the conversation goes on.
+            end token after a reply, or writes a reply in another way once the conversation goes on; or it refuses a
+            conversation, such as one with a system message.
     """
+    from jinja2 import TemplateError
+
     template = tokenizer.chat_template
     if not isinstance(template, str):
         raise UserError(f"The tokenizer of {tokenizer.name_or_path} has no chat template; put one into its folder.")
     marked = _MARK.search(template) is not None
     found = (_by_marks(tokenizer, c) if marked else _by_prompts(tokenizer, c, c is chats[0]) for c in chats)
-    return [_checked(tokenizer, chat, encoded) for chat, encoded in zip(chats, found, strict=True)]
+    try:
+        return [_checked(tokenizer, chat, encoded) for chat, encoded in zip(chats, found, strict=True)]
+    except TemplateError as error:
+        raise UserError(f"The chat template of {tokenizer.name_or_path} does not take a conversation ({error}): leave "
+                        "out what it does not know, such as system messages.") from error  # fmt: skip
 
 
 def _by_marks(tokenizer: "PreTrainedTokenizerBase", chat: Chat) -> Encoded:

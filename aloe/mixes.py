@@ -53,11 +53,13 @@ def _read(path: Path) -> list[Any]:
     with tempfile.TemporaryDirectory(prefix="aloe-mix-") as cache:
         try:
             held = load_dataset(form, data_files=str(path), split="train", cache_dir=cache, keep_in_memory=True)
-        except (DatasetGenerationError, ValueError, OSError) as error:
-            raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-        if "messages" not in held.column_names:
+            rows = list(held["messages"]) if "messages" in held.column_names else None
+        except (DatasetGenerationError, ValueError, OSError, StopIteration) as error:  # the last: it is empty
+            reason = (str(error.__cause__ or error).splitlines() or ["it is empty"])[0]
+            raise UserError(f"{path} cannot be read: {reason}") from error
+        if rows is None:
             raise UserError(f"{path} has no column `messages`, but {', '.join(held.column_names)}.")
-        return list(held["messages"])
+        return rows
 
 
 def _row(messages: Any, where: str) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def _row(messages: Any, where: str) -> dict[str, Any]:
     except (TypeError, KeyError):
         raise UserError(f"{where}: `messages` should be a list of {{role, content}}.") from None
     wrong = [m for m in plain if m["role"] not in ROLES or not isinstance(m["content"], str)]
-    if wrong or not plain or plain[-1]["role"] != "assistant":
+    if wrong or not plain or plain[-1]["role"] != "assistant" or all(m["role"] == "assistant" for m in plain):
         raise UserError(f"{where}: roles should be {', '.join(ROLES)}, contents text, and the assistant have the last "
-                        f"word.")  # fmt: skip
+                        f"word, not the only one.")  # fmt: skip
     return {"messages": plain, "train": [message["role"] == "assistant" for message in plain]}

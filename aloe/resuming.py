@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from zipfile import is_zipfile
 
 from aloe.folders import whole_folder
 from aloe.provenance import versions
@@ -167,9 +168,25 @@ def _last_whole(folder: Path) -> Path | None:
     """The latest checkpoint that was written to its end: the trainer writes its state last."""
     for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
         with contextlib.suppress(OSError, ValueError, KeyError):
-            if _read_history(path):
+            if _read_history(path) and _is_whole(path):
                 return path
     return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Is all there that a training goes on with, and no file cut short, as a machine that lost its power leaves it?"""
+    from safetensors import SafetensorError, safe_open
+
+    names = [path.name for path in checkpoint.iterdir()]
+    if not all(any(name.startswith(part) for name in names) for part in ("optimizer", "scheduler", "rng_state")):
+        return False
+    try:
+        for path in checkpoint.glob("*.safetensors"):
+            with safe_open(path, "pt"):  # a header that does not cover its file is refused
+                pass
+    except SafetensorError:
+        return False
+    return all(is_zipfile(path) for pattern in ("*.pt", "*.pth") for path in checkpoint.glob(pattern))
 
 
 def _read_history(checkpoint: Path) -> list[dict[str, Any]]:

@@ -38,6 +38,15 @@ def model_size(base_model: str) -> float | None:
     return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2].lower()] if named else None
 
 
+def weight_bytes(training: Training) -> int:
+    """Bytes of a weight on a GPU: four if it is trained, two if it is frozen under an adapter, unless `dtype` says so.
+
+    In bfloat16 a step under 1/512 of a weight is rounded away: at a learning rate of 1e-6, most of them are.
+    """
+    half = training.dtype == "bfloat16_weights" or (training.dtype == "bfloat16" and training.method == "lora")
+    return 2 if half else 4
+
+
 def training_bytes(training: Training, size: float, width: float) -> float:
     """Memory for weights, gradients and Adam's two moments; DPO's reference is computed beforehand and needs none.
 

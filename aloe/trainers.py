@@ -203,7 +203,7 @@ def _arguments(
         "gradient_checkpointing": policy.model.num_parameters() > LARGE,
         "use_cpu": not has_cuda(),
         "ddp_find_unused_parameters": False,  # all are used; looking for others takes time, and Unsloth cannot
-        "bf16": training.dtype == "bfloat16" and computes_bfloat16(),
+        "bf16": training.dtype != "float32" and computes_bfloat16(),
         "logging_steps": max(1, round(steps / LOGGED)),
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # `watch` is to see them

@@ -150,7 +150,8 @@ def _dpo_here(run: Run, name: str) -> dict[str, Any]:
 
 def _leave(run: Run, name: str, trainer: Any, policy: Trainable, held_out: Sequence[Mapping[str, Any]]) -> None:
     """Write table and policy, by the first process; what an interrupted training would have gone on from goes."""
-    params, weights = run.params.training, whole_weights(trainer, run.params.training)
+    params = run.params.training
+    weights = whole_weights(trainer, policy.source, params)
     if trainer.accelerator.is_main_process:
         write_log(run.training_log(name), trainer.state.log_history, held_out)
         save_policy(trainer.model, policy.tokenizer, policy.source, params, run.model(name), weights)

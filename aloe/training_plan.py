@@ -10,7 +10,7 @@ from aloe.asking_plan import CHARACTERS_PER_TOKEN, REPLY, RolePlan, history
 from aloe.losses import WITH_REFERENCE
 from aloe.params import Params, Sft
 from aloe.policies import OWN
-from aloe.room import training_bytes
+from aloe.room import training_bytes, weight_bytes
 from aloe.turn_counts import training_counts
 
 TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
@@ -43,8 +43,9 @@ def gpu_gb(params: Params, size: float) -> float:
     """GB of GPU memory: what a training needs, and a fifth for activations; of models that are taken, their weights."""
     if size < GPU_FROM:
         return 0.0
-    weight = 4 if params.training.dtype == "float32" else 2
-    needed = size * weight if params.models_from else training_bytes(params.training, size, weight)
+    training = params.training
+    written = 4 if training.dtype == "float32" else 2
+    needed = size * written if params.models_from else training_bytes(training, size, weight_bytes(training))
     return 1.2 * needed / 1e9
 
 

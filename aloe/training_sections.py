@@ -57,6 +57,8 @@ class Dpo:
 class Training:
     """The base model, how it is loaded, and both trainings. `max_length` in tokens: no example may exceed it.
 
+    `dtype`: of products, and of frozen weights; weights that are trained are kept in float32 beside them, but not with
+    `bfloat16_weights`, which halves a full training's memory and loses small steps. Without a GPU all are in float32.
     `save_minutes`: how often a training keeps what it needs to go on after an interruption; null for never.
     `recipe`: `corrected`, `published`, or single switches of `recipes.Recipe`, such as `{from_base: true}`.
     `launcher`: a configuration of Accelerate (path relative to the repository) that says in how many processes a
@@ -68,7 +70,7 @@ class Training:
     method: Literal["full", "lora"]
     lora_rank: Count
     lora_alpha: Count
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["float32", "bfloat16", "bfloat16_weights"]
     load_in_4bit: bool
     trust_remote_code: bool
     max_length: Annotated[int, Range(16)]

@@ -156,7 +156,7 @@ def settings(row: Row, device: str) -> Params:
     training = dataclasses.replace(
         params.training, backend="transformers" if backend == "trl" else "unsloth", method=method,
         load_in_4bit=four_bits, max_length=row.length or 8192, report_to="none",
-        dtype="bfloat16" if device == "cuda" else "float32",
+        dtype="bfloat16_weights" if device == "cuda" else "float32",  # 16 bits in full training too
         sft=dataclasses.replace(params.training.sft, batch_size=batch(row), gradient_accumulation=1),
         dpo=dataclasses.replace(params.training.dpo, batch_size=PAIRS, gradient_accumulation=1),
     )  # fmt: skip

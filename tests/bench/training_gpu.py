@@ -37,6 +37,7 @@ from aloe.runs import OUTPUTS
 FOUND = ("device", "tokens_per_second", "gib_above_weights", "gib_weights", "utilisation", "seconds_a_step", "steps",
          "tokens_a_step", "ceiling_tflops", "versions", "outcome")  # fmt: skip
 COLUMNS = (*Row._fields, *FOUND)
+LATE = "failed: not done after"
 TASKS = {"sft": (8192, 2048), "dpo": (0,)}  # 0: as long as the study's pairs are
 
 
@@ -80,6 +81,8 @@ def main() -> int:
         left = options.seconds - (time.monotonic() - begun)
         if found["outcome"] == "ok":
             found = in_a_process({"part": "row", **row._asdict(), **peak}, options, min(left, options.limit))
+        if found["outcome"].startswith(LATE) and left < options.limit:
+            break  # it had less time than a row may take: to be measured by the next call, not a failure
         held.append({**row._asdict(), **peak, **found})
         print(line(held[-1]), flush=True)
         save(options.out, held, wanted, peak)
@@ -132,7 +135,7 @@ def in_a_process(what: dict[str, Any], options: argparse.Namespace, limit: float
         return dict(json.loads(out.splitlines()[-1]))
     print(trouble[-3000:], file=sys.stderr)
     if code is None:
-        return {"outcome": f"failed: not done after {limit:.0f} s"}
+        return {"outcome": f"{LATE} {limit:.0f} s"}
     last = next((text for text in reversed(trouble.splitlines()) if text and text[0] != " "), f"ended with {code}")
     reason = "out of memory" if "out of memory" in trouble.lower() else last.rpartition("UserError: ")[2][:200]
     return {"outcome": f"failed: {reason}"}

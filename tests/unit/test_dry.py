@@ -182,6 +182,12 @@ def test_a_reporter_that_is_not_installed_shows(monkeypatch, write):
         dry.unchecked(load_params(write("extends: sandbox\ntraining: {report_to: wandb}\n")), on_gpu=False)
 
 
+def test_a_launcher_that_is_not_there_shows_although_a_dry_run_trains_alone(write):
+    mine = "extends: sandbox\ntraining: {launcher: params/accelerate/no.yaml}\n"
+    with pytest.raises(UserError, match=r"no\.yaml cannot be read"):
+        dry.unchecked(load_params(write(mine)), on_gpu=False)
+
+
 def test_only_what_a_dry_run_left_is_removed(tmp_path):
     folder = tmp_path / "mine-dry"
     dry._empty(folder)

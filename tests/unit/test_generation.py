@@ -1,14 +1,17 @@
 """A local policy replies as its model would, one conversation at a time, whatever the batches."""
 
+import dataclasses
 import math
 
 import pytest
 from tiny_model import SENTENCES, save_tiny_model
 
+from aloe import generation
 from aloe.base_models import FAMILIES, family_of
 from aloe.decoding import pick
 from aloe.errors import UserError
-from aloe.generation import LocalPolicy, heard
+from aloe.generation import LocalPolicy, heard, open_policy
+from aloe.params import load_params
 from aloe.records import Message
 from aloe.toy import family_tokenizer
 
@@ -141,3 +144,17 @@ def test_a_template_that_refuses_or_drops_a_system_message_gets_it_before_the_fi
 def test_a_missing_model_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         LocalPolicy(tmp_path / "none", 12, 0.0, 2, seed=0)
+
+
+def test_where_unsloth_has_trained_a_policy_talks_from_another_process_and_says_the_same(folder, monkeypatch):
+    params = dataclasses.replace(load_params("smoke").benchmark, max_new_tokens=12, temperature=1.0, batch_size=3)
+    here = open_policy(folder, params, 0)
+    assert isinstance(here, LocalPolicy)
+    monkeypatch.setattr(generation, "_unsloth_is_here", lambda: True)
+    apart = open_policy(folder, params, 0)
+    assert not isinstance(apart, LocalPolicy)
+    assert [apart.reply(CONVERSATIONS), apart.reply([])] == [here.reply(CONVERSATIONS), []]
+    with pytest.raises(UserError, match="leaves room for"):
+        apart.reply([[Message("user", "Tea? " * 600)]])
+    with pytest.raises(UserError, match="does not exist"):
+        open_policy(folder / "none", params, 0).reply(CONVERSATIONS)

@@ -154,3 +154,17 @@ def test_a_template_that_cannot_be_masked_is_refused(tokenizers, change):
             masks.encode(tokenizer, [CHAT])
     finally:
         tokenizer.chat_template = own
+
+
+def test_a_conversation_that_the_template_refuses_is_a_sentence(tokenizers):
+    tokenizer = tokenizers["sandbox"]
+    own = tokenizer.chat_template
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + own
+    )
+    try:
+        assert masks.encode(tokenizer, [CHAT])
+        with pytest.raises(UserError, match=r"does not take a conversation \(System role not supported\)"):
+            masks.encode(tokenizer, [CHAT, [{"role": "system", "content": "Be kind."}, *CHAT]])
+    finally:
+        tokenizer.chat_template = own

@@ -51,11 +51,24 @@ def test_parquet_holds_the_same(path, tmp_path):
     ({"messages": ["x"]}, "row 1: `messages` should be a list"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "row 1: roles should be"),
     ({"messages": conversation(1)["messages"][:2]}, "the assistant have the last word"),
+    ({"messages": conversation(1)["messages"][2:]}, "row 1: .* not the only one"),
     (conversation(1), "holds 1 conversations, 1 of them held out; a share of 0.5 beside 3 sequences takes 3"),
 ])  # fmt: skip
 def test_what_is_no_conversation_is_refused_in_a_sentence(tmp_path, row, said):
     file = tmp_path / "general.jsonl"
     file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        draw_mix(Mix(str(file), 0.5), 3, seed=0)
+
+
+@pytest.mark.parametrize("content, said", [
+    (b"", "cannot be read: it is empty"),
+    (b'{"messages": [', "cannot be read: JSON parse error"),
+    (json.dumps(conversation(1), ensure_ascii=False).replace("help", "h\u00e9lp").encode("latin-1"), "'utf-8' codec"),
+])  # fmt: skip
+def test_a_file_that_is_empty_cut_off_or_in_another_encoding_is_refused_in_a_sentence(tmp_path, content, said):
+    file = tmp_path / "general.jsonl"
+    file.write_bytes(content)
     with pytest.raises(UserError, match=said):
         draw_mix(Mix(str(file), 0.5), 3, seed=0)
 

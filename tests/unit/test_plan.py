@@ -193,9 +193,11 @@ def test_lora_in_four_bits_needs_much_less_gpu_memory_than_full_training():
         make_plan(with_sizes("paper-llama3-8b", training={"method": method, "load_in_4bit": bits})).gpu_gb
         for method, bits in (("full", False), ("lora", True))
     )
-    # full, bf16: weights, gradients and two moments are 4 x 16 GB, and a fifth more
-    assert full == pytest.approx(76.8)
-    assert lora < full / 8
+    # full: weights, gradients and two moments, each 8e9 times 4 bytes, and a fifth more
+    assert full == pytest.approx(153.6)
+    assert lora < full / 16
+    half = make_plan(with_sizes("paper-llama3-8b", training={"dtype": "bfloat16_weights"})).gpu_gb
+    assert half == pytest.approx(76.8)
 
 
 @pytest.mark.parametrize("preset", [name for name in presets() if name != "released-benchmark"])  # needs a user's files

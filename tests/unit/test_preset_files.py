@@ -28,8 +28,10 @@ def test_the_files_of_the_presets_here_are_whole(name):
         ("personas: {benchmark_profiles: no/such.jsonl}", "no/such.jsonl"),
         ("benchmark: {n_profiles: 400}", "20 texts, but at least 400 are needed"),
         ("training: {sft: {mix: {path: no/such.jsonl, share: 0.2}}}", "no/such.jsonl is no file of JSON lines"),
+        ("training: {launcher: params/accelerate/no.yaml}", "no.yaml cannot be read"),
+        ("training: {launcher: params/accelerate/eight-gpus.yaml, dpo: {batch_size: 3}}", "8 processes cannot share"),
     ],
-    ids=["no seeds", "no benchmark", "too few", "no mix"],
+    ids=["no seeds", "no benchmark", "too few", "no mix", "no launcher", "a step not shared evenly"],
 )
 def test_what_is_wrong_with_a_file_shows_before_the_first_call(tmp_path, capsys, text, said):
     assert main(["plan", "--preset", preset(tmp_path, text)]) == 2

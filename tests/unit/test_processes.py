@@ -222,7 +222,7 @@ def test_whole_weights_are_written_in_the_dtype_that_was_asked_for(run, tmp_path
         class accelerator:
             get_state_dict = staticmethod(lambda model: {"a": torch.ones(2, dtype=torch.float64), "n": torch.arange(2)})
 
-    found = checkpoints.whole_weights(Shared, run.params.training)
+    found = checkpoints.whole_weights(Shared, "", run.params.training)
     assert {name: value.dtype for name, value in found.items()} == {"a": torch.float32, "n": torch.int64}
 
 

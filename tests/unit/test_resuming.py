@@ -188,6 +188,21 @@ def test_only_a_training_of_the_same_thing_goes_on(stopped, capsys, tmp_path, ch
         assert start.loss_sum > 4
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_checkpoint_that_a_file_is_missing_from_or_cut_short_in_is_not_gone_on_from(stopped, tmp_path, name, gone):
+    if gone and name == "model.safetensors":
+        return  # what is trained may be an adapter, under another name
+    run = dataclasses.replace(stopped, root=Path(shutil.copytree(stopped.root, tmp_path / "run")))
+    path = run.unfinished("sft_preferred") / "checkpoint-4" / name
+    content = path.read_bytes()
+    path.unlink()
+    if not gone:
+        path.write_bytes(content[: len(content) // 2])
+    assert start_of(run).step == 0
+    assert not path.parent.exists()
+
+
 class Reached(Exception):
     """A training would begin now; its argument is the key."""
 

@@ -23,6 +23,11 @@ def test_what_a_training_needs_worked_out_by_hand():
     assert room.checkpoint_bytes(training(method="lora"), 8e9, 2) == pytest.approx(1.44e9)
 
 
+@pytest.mark.parametrize("dtype, full, lora", [("float32", 4, 4), ("bfloat16", 4, 2), ("bfloat16_weights", 2, 2)])
+def test_weights_that_are_trained_keep_32_bits_unless_it_is_said_otherwise(dtype, full, lora):
+    assert [room.weight_bytes(training(dtype=dtype, method=method)) for method in ("full", "lora")] == [full, lora]
+
+
 def test_memory_is_refused_if_too_small_and_told_if_tight(monkeypatch, capsys):
     def look(free):
         monkeypatch.setattr(room, "_free_memory", lambda on_gpu: free)

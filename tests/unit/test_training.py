@@ -6,6 +6,7 @@ import json
 import math
 import random
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -355,6 +356,31 @@ def test_auto_takes_unsloth_only_where_it_can_run(monkeypatch):
     monkeypatch.setattr(checkpoints.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="not installed"):
         checkpoints.choose_backend("unsloth")
+
+
+def test_on_a_gpu_a_full_training_has_weights_that_small_steps_can_move(make_run, base, monkeypatch, tmp_path):
+    import torch
+
+    half = Path(shutil.copytree(base, tmp_path / "half"))
+    config = json.loads((half / "config.json").read_text())
+    (half / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    params = make_run(dtype="bfloat16").params.training
+    lora, light = (
+        dataclasses.replace(params, **{k: v}) for k, v in (("method", "lora"), ("dtype", "bfloat16_weights"))
+    )
+    assert {checkpoints.training_dtype(p) for p in (params, lora, light)} == {torch.float32}  # a CPU
+    assert checkpoints.written_dtype(str(half), params) == torch.float32
+    monkeypatch.setattr(checkpoints, "has_cuda", lambda: True)
+    assert [checkpoints.training_dtype(p) for p in (params, lora, light)] == [
+        torch.float32, torch.bfloat16, torch.bfloat16,
+    ]  # fmt: skip
+    # a step of DPO's size is lost on a weight of 16 bits
+    weight = torch.tensor(0.02, dtype=torch.bfloat16)
+    assert weight + 2e-5 == weight
+    assert weight.float() + 2e-5 > weight
+    # what is left is as precise as the model that it came from
+    assert checkpoints.written_dtype(str(half), params) == torch.bfloat16
+    assert checkpoints.written_dtype(str(base), params) == torch.float32
 
 
 def test_silence_ends_where_it_began():
