@@ -23,6 +23,7 @@ from aloe.policies import Policy
 from aloe.quiet import quiet
 from aloe.read_before import Read, lay_out
 from aloe.records import Message
+from aloe.system_messages import heard
 
 if TYPE_CHECKING:
     import torch
@@ -124,25 +125,6 @@ def _end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") 
     """The tokenizer's end token, and those that the model came with."""
     own = model.generation_config.eos_token_id
     return {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
-
-
-def heard(tokenizer: "PreTrainedTokenizerBase", conversation: Sequence[Message]) -> list[dict[str, str]]:
-    """The messages as the chat template takes them.
-
-    Where it refuses a system message, or leaves it out without a word, that is put before the first user message.
-    """
-    from jinja2 import TemplateError
-
-    messages = [{"role": message.role, "content": message.content} for message in conversation]
-    if messages[0]["role"] != "system":
-        return messages
-    system, user, *rest = messages
-    try:
-        if system["content"].strip() in str(tokenizer.apply_chat_template(messages, tokenize=False)):
-            return messages
-    except TemplateError:  # it knows the roles user and assistant only
-        pass
-    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
 class ApartPolicy:

@@ -69,7 +69,8 @@ def _row(messages: Any, where: str) -> dict[str, Any]:
     except (TypeError, KeyError):
         raise UserError(f"{where}: `messages` should be a list of {{role, content}}.") from None
     wrong = [m for m in plain if m["role"] not in ROLES or not isinstance(m["content"], str)]
-    if wrong or not plain or plain[-1]["role"] != "assistant" or all(m["role"] == "assistant" for m in plain):
-        raise UserError(f"{where}: roles should be {', '.join(ROLES)}, contents text, and the assistant have the last "
-                        f"word, not the only one.")  # fmt: skip
+    asked = [message["role"] for message in plain if message["role"] != "system"]
+    if wrong or not plain or plain[-1]["role"] != "assistant" or asked[0] != "user":
+        raise UserError(f"{where}: roles should be {', '.join(ROLES)}, contents text, a user have the first word after "
+                        f"a system message, and the assistant the last.")  # fmt: skip
     return {"messages": plain, "train": [message["role"] == "assistant" for message in plain]}

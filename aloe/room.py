@@ -74,7 +74,9 @@ def refuse_without_memory(source: str, training: Training, width: int, on_gpu: b
     size = model_size(source)
     if size is None or processes.sharded():
         return
-    remedy = "Take `training.method: lora`, `training.load_in_4bit` on a GPU, or a smaller base model"
+    remedy = "Take `training.method: lora`, on a GPU `training.load_in_4bit` with it, or a smaller base model"
+    if on_gpu and training.method == "full":
+        remedy += ", or share the model between GPUs (`training.launcher`)"
     what, where = "the weights, gradients and optimizer of this training", "on the GPU" if on_gpu else "in memory"
     _compare(training_bytes(training, size, width), _free_memory(on_gpu), what, where, remedy)
 

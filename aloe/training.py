@@ -24,9 +24,10 @@ from aloe.params import Dpo, Sft
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.quiet import quiet
 from aloe.recipes import CUT_ABOVE, CUT_TO, TrainingStage, turned_on
-from aloe.records import DialogueTree, PreferencePair, Reply, read_jsonl
+from aloe.records import DialogueTree, Message, PreferencePair, Reply, read_jsonl
 from aloe.resuming import forget
 from aloe.runs import Run, split_of
+from aloe.system_messages import heard_in_place
 from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
 
@@ -174,8 +175,15 @@ def _sequences(run: Run, which: Reply, tokenizer: "PreTrainedTokenizerBase") -> 
     if not train:
         raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
     mix = draw_mix(params.sft.mix, len(train), run.params.seed) if params.sft.mix else Mixed([], [])
-    rows = (train, sft_conversations(dev_trees, which), mix.train, mix.dev)
+    general = ([_as_heard(tokenizer, row) for row in own] for own in mix)
+    rows = (train, sft_conversations(dev_trees, which), *general)
     return _Sequences(*(sft_tokens(tokenizer, own, params.max_length) for own in rows))
+
+
+def _as_heard(tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]) -> dict[str, Any]:
+    """A general conversation as the chat template takes it: some know no system message, or move it."""
+    messages = heard_in_place(tokenizer, [Message(message["role"], message["content"]) for message in row["messages"]])
+    return {"messages": messages, "train": [message["role"] == "assistant" for message in messages]}
 
 
 def _mix_summary(

@@ -50,8 +50,8 @@ def test_parquet_holds_the_same(path, tmp_path):
     ({"text": "x"}, "has no column `messages`, but text"),
     ({"messages": ["x"]}, "row 1: `messages` should be a list"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "row 1: roles should be"),
-    ({"messages": conversation(1)["messages"][:2]}, "the assistant have the last word"),
-    ({"messages": conversation(1)["messages"][2:]}, "row 1: .* not the only one"),
+    ({"messages": conversation(1)["messages"][:2]}, "and the assistant the last"),
+    ({"messages": conversation(1)["messages"][2:]}, "row 1: .* a user have the first word"),
     (conversation(1), "holds 1 conversations, 1 of them held out; a share of 0.5 beside 3 sequences takes 3"),
 ])  # fmt: skip
 def test_what_is_no_conversation_is_refused_in_a_sentence(tmp_path, row, said):
@@ -95,3 +95,32 @@ def test_general_conversations_are_learned_beside_the_dialogues_and_measured_apa
     json.dumps(summary, allow_nan=False)
     stage = next(stage for stage in STAGES if stage.name == "04_sft")
     assert path in inputs(stage, run)
+
+
+MOVES_IT = (
+    "{% set told = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}"
+    "{% for m in messages if m['role'] != 'system' %}{% if m['role'] == 'user' %}"
+    "<|user|>{{ told if loop.index >= loop.length - 1 else '' }}{{ m['content'] }}"
+    "{% else %}<|assistant|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("template, roles", [
+    (None, ["system", "user", "assistant", "user", "assistant"]),
+    (MOVES_IT, ["user", "assistant", "user", "assistant"]),  # as Mistral's, which puts it before the last question
+    (MOVES_IT.replace("told if", "'' if"), ["user", "assistant", "user", "assistant"]),  # drops it
+    ("{{ raise_exception('no such role') if messages[0]['role'] == 'system' }}" + MOVES_IT,
+     ["user", "assistant", "user", "assistant"]),
+])  # fmt: skip
+def test_a_template_without_a_place_for_a_system_message_gets_its_text_with_the_first_question(
+    tmp_path, template, roles
+):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(save_tiny_model(tmp_path / "model"))
+    tokenizer.chat_template = template or tokenizer.chat_template
+    row = {"messages": conversation(1)["messages"] + conversation(2)["messages"][1:]}
+    found = training._as_heard(tokenizer, row)
+    assert [message["role"] for message in found["messages"]] == roles
+    assert found["train"] == [role == "assistant" for role in roles]
+    assert found["messages"][0]["content"].startswith("You help.")
