@@ -79,9 +79,10 @@ def shift_minus(
 ) -> pd.DataFrame:  # fmt: skip
     """Fall and recovery of every policy minus those of `other`, on the same cases.
 
-    What moves a level after the change whatever a policy has learned, such as what the new user says more and more of,
-    moves that of a policy which cannot learn as well: one that was told the old person and goes on with it. Against
-    such a policy, a recovery above 0 says that more is learned of the new person; beside 0 alone it does not.
+    What raises a level after the change without any learning, such as taking up what the new user just said, raises
+    that of a policy as well which was told the old person and holds on to it. Beside such a policy a recovery above 0
+    says that something of the new person is learned; beside 0 alone it does not. A smaller fall says less: who knew
+    nothing of the old person does not fall.
 
     Args:
         frame: judgements of `other` and of all policies to compare; cases that are not complete for both are left out.
@@ -188,8 +189,7 @@ def described_minus(table: pd.DataFrame, other: str, alpha: float) -> list[str]:
         for name in MOVES:
             shown = row[f"{name}_p_holm"] < alpha  # False without a p-value
             side = words[name][2 if not shown else int(row[name] > 0)]
-            p = "" if np.isnan(row[f"{name}_p_holm"]) else f", corrected p {row[f'{name}_p_holm']:.3f}"
-            said.append(f"{side} ({row[name]:+.2f} {_interval(row, name)}{p})")
+            said.append(f"{side} ({row[name]:+.2f} {_interval(row, name)}{_corrected(row[f'{name}_p_holm'])})")
         found.append(f"beside {other}, {row['policy']} {said[0]} and {said[1]}")
     return found
 
@@ -198,6 +198,12 @@ def _side(row: Mapping[Any, Any], name: str, below: str, above: str, neither: st
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     words = below if high < 0 else above if low > 0 else neither
     return f"{words} ({row[name]:+.2f} {_interval(row, name)})"
+
+
+def _corrected(p: float) -> str:
+    if np.isnan(p):
+        return ""
+    return ", corrected p " + ("below 0.001" if p < 0.001 else f"{p:.3f}")
 
 
 def _interval(row: Mapping[Any, Any], name: str) -> str:

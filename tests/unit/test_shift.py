@@ -237,8 +237,8 @@ def test_only_the_cases_of_both_policies_count_beside_another_and_correction_is_
     # what is 0 everywhere has no p; what is the same everywhere and not 0 has p = 0, also corrected
     assert table[["fall_p_holm", "recovery_p_holm"]].isna().to_numpy().tolist() == [[False, True], [True, False]]
     slower, faster = described_minus(table, "told", 0.05)
-    assert slower.startswith("beside told, slow falls more (-1.00 [-1.00, -1.00], corrected p 0.000)")
-    assert faster.endswith("recovers faster (+1.00 [+1.00, +1.00], corrected p 0.000)")
+    assert slower.startswith("beside told, slow falls more (-1.00 [-1.00, -1.00], corrected p below 0.001)")
+    assert faster.endswith("recovers faster (+1.00 [+1.00, +1.00], corrected p below 0.001)")
     assert shift_minus(told, 2, "told").empty
     with pytest.raises(ValueError, match="no case is complete for both 'slow' and 'told'"):
         shift_minus(pd.concat([told[told["case"] == "p1-a"], slow[slow["case"] != "p1-a"]]), 2, "told")
