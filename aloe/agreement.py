@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from aloe.intervals import Array, Codes, Estimate, mean_estimate, totals_estimate
+from aloe.judge_slopes import can_be_told, offset, profile_sums, slopes
 
 Level = Literal["nominal", "ordinal", "interval"]
 UNIT = ["policy", "case", "turn"]
@@ -97,13 +98,18 @@ def self_preference(
 ) -> Estimate | None:
     """How many levels more judges give policies of their own family than their strictness and its quality explain.
 
-    A difference in differences: per case, mean levels of policies by judges have an effect of the judge, one of the
-    policy, and this offset where the families match (least squares); 0 is no favour. One offset for all families.
-    It is a favour only as far as judges use the scale alike: a judge who errs more draws very good and very bad
-    policies to the middle, and where family and quality go together that looks like a favour.
+    A difference in differences: mean levels of policies by judges have an effect of the judge, one of the policy, and
+    this offset where the families match (least squares), in the judges' own levels; 0 is no favour. One offset for all
+    families. A judge who errs more draws very good and very bad policies to the middle, which would look like a favour
+    where family and quality go together, so the effect of a policy is one times each judge's slope
+    (`common_scale`), whose uncertainty is in the interval (leaving out one profile at a time). Where slopes cannot be
+    told, all judges are taken to have the same, and the offset is a favour only as far as they use the scale alike.
+
+    A slope is a straight line: errors at the ends of the scale bend it, and a favour that the top of the scale cuts
+    off is found smaller, as it is.
 
     Args:
-        frame: ratings; a case that lacks one rating is left out.
+        frame: ratings; a reply's place (case and turn) that lacks one rating is left out. The truth is no judge.
         judge_family: by judge.
         policy_family: by policy; a policy or judge without a family belongs to none.
         confidence: of the interval.
@@ -132,6 +138,26 @@ def self_preference_by_judge(
         judge: _offset(wide, match, [other for name, other in found.items() if name != judge], confidence)
         for judge, match in found.items()
     }
+
+
+def common_scale(frame: pd.DataFrame) -> dict[str, float] | None:
+    """How far the levels of each judge move with what a reply is worth, by `judge_slopes.slopes`; 1 is usual.
+
+    Below 1: this judge tells good from bad less than the others do, for one because it errs more.
+
+    Args:
+        frame: ratings, as for `self_preference`, which uses these slopes wherever there are any.
+
+    Returns: by judge; None where slopes cannot be told: fewer than three judges, a judge who did not rate all
+        policies, a single profile, or judges who hardly go together within policies (`judge_slopes.STRONG`).
+    """
+    wide = _side_by_side(frame)
+    if wide.empty:
+        return None
+    totals = profile_sums(wide)
+    steep = slopes(totals.sum(axis=0), wide.columns) if can_be_told(totals, wide.columns) else None
+    judges = wide.columns.get_level_values(1)
+    return None if steep is None else {str(judge): float(slope) for judge, slope in zip(judges, steep, strict=True)}
 
 
 def coincidences(ratings: Array, values: Sequence[float]) -> Array:
@@ -195,17 +221,19 @@ def _matches(wide: pd.DataFrame, judge_family: Mapping[str, str], policy_family:
 
 
 def _offset(wide: pd.DataFrame, match: Array, others: Sequence[Array], confidence: float) -> Estimate | None:
-    """The effect of `match` on levels beside those of policy, judge and `others`, by least squares within cases."""
-    if wide.empty:
+    """The effect of `match` on levels beside those of policy, judge and `others`, on one scale where there is one."""
+    columns, alike = wide.columns, np.ones(wide.shape[1])
+    # Slopes that differ by chance would seem to tell apart what a design with equal ones cannot.
+    if wide.empty or offset(alike, columns, alike, match, others) is None:
         return None
-    sides = [np.eye(len(names))[pd.factorize(names)[0]] for names in map(wide.columns.get_level_values, (0, 1))]
-    design = np.hstack([*sides, *(other[:, None] for other in others)])
-    left = match - design @ np.linalg.lstsq(design, match, rcond=None)[0]
-    if float(left @ left) < 1e-9:
-        return None
-    cases = wide.astype(float).groupby(level=["profile_id", "case"]).mean()
-    offsets = cases.to_numpy() @ left / float(left @ left)
-    return mean_estimate(offsets, pd.factorize(cases.index.get_level_values("profile_id"))[0], confidence)
+    totals = profile_sums(wide)
+    scaled = can_be_told(totals, columns)
+
+    def statistic(sums: Array) -> float | None:
+        steep = slopes(sums, columns) if scaled else alike
+        return None if steep is None else offset(sums[0, 1:] / sums[0, 0], columns, steep, match, others)
+
+    return totals_estimate(statistic, totals, confidence)
 
 
 def _pair(pairs: Array, profiles: Codes, values: Sequence[float], confidence: float) -> dict[str, Estimate]:

@@ -85,7 +85,9 @@ def shuffled_entry(found: Controlled | None, confidence: float) -> dict[str, Any
     In levels: 0 means that the replies suit this person no better than another, below 0 that they suit others better;
     at most 4, on a scale from 1 to 5. `dal_n_cases` may be fewer than the cases of AL: a case needs both levels from
     every judge at every turn. A profile that is easy to please raises dAL where it is the user's and lowers it where it
-    is the stranger's, which evens out in the mean but not in the interval: that is rather too wide than too narrow.
+    is the stranger's, which evens out in the mean but not in the interval of profile means, which is too wide. Where it
+    is known who the stranger is (`Controlled.who`), the interval allows for that; where users became somebody else on
+    the way (`benchmark.shift`) persona and stranger change within a case, and the wide one is given.
 
     Args:
         found: None where there is no such control; then every value is None.

@@ -15,6 +15,7 @@ from aloe.agreement import (
     agreement_between,
     agreement_by_pair,
     agreement_with_truth,
+    common_scale,
     self_preference,
     self_preference_by_judge,
 )
@@ -24,7 +25,7 @@ from aloe.further_judges import unreadable
 from aloe.intervals import Estimate, correlation_estimate, mean_estimate
 from aloe.judging import judge_names
 from aloe.params import Params
-from aloe.scales import EVERYBODY, SCALES, TRUTH, Scale
+from aloe.scales import EVERYBODY, FAVOUR, FAVOUR_AS_IS, SCALES, TRUTH, Scale
 
 COLUMNS = ("question", "scale", "score", "one", "other", "n", "measure", "value", "low", "high")
 Row = tuple[Any, ...]
@@ -76,7 +77,7 @@ def findings(
         `between` (judges of one scale: `alpha` of all of them; of two `exact`, `kappa`, `shift`),
         `again` (a judge asked the same once more: `alpha` of all times; of two times as above),
         `truth` (beside the simulated model without faults: `error`, `shift`, `kappa`),
-        `own family` (`favour`, in steps of the scale, as `agreement.self_preference` says it),
+        `own family` (`FAVOUR` or `FAVOUR_AS_IS`, in steps of the scale, as `agreement.self_preference` says it),
         `levels` (`correlation` of a judge's mean score on another scale with the mean level of those of levels),
         `mean` (of a judge's first answers, policy by policy: `other`).
         `n` counts replies, with `own family` those of one policy. A judge of whom no answer could be read is left out.
@@ -158,10 +159,11 @@ def _own_family(first: pd.DataFrame, known: Families, confidence: float) -> list
     if first["judge"].nunique() < 2:  # a single judge's favour cannot be told from the policies' quality
         return []
     n = len(first.drop_duplicates(["case", "turn"]))
+    favour = FAVOUR if common_scale(first) else FAVOUR_AS_IS
     whole = self_preference(first, known.judges, known.policies, confidence)
-    rows = [row[1:] for row in _estimated("", EVERYBODY, "", n, "favour", whole)]
+    rows = [row[1:] for row in _estimated("", EVERYBODY, "", n, favour, whole)]
     for judge, own in self_preference_by_judge(first, known.judges, known.policies, confidence).items():
-        rows += [row[1:] for row in _estimated("", judge, known.judges[judge], n, "favour", own)]
+        rows += [row[1:] for row in _estimated("", judge, known.judges[judge], n, favour, own)]
     return rows
 
 

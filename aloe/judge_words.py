@@ -9,11 +9,19 @@ from typing import Any
 
 from aloe.findings import NONE, NOT_APART, interval, signed, table, verdict
 from aloe.markdown import literal
-from aloe.scales import EVERYBODY, TRUTH
+from aloe.scales import EVERYBODY, FAVOUR, FAVOUR_AS_IS, TRUTH
 
 Section = Mapping[str, Any]
 _NAMES = {"level": "level", "suits": "yes or no"}
 """Of scores that are no criterion."""
+_SCALED = {
+    FAVOUR: "For that, judges of {} were put on one scale by how they go together on replies of one policy, so that "
+            "a judge who errs more is not taken for one who favours.",
+    FAVOUR_AS_IS: "For that, what judges say on {} was taken as it is. A judge who errs more draws good and bad "
+                  "policies to the middle, which can look like a favour; it takes three judges who go together on "
+                  "replies of one policy to tell.",
+}  # fmt: skip
+"""Which of the two estimates of a favour is shown, by its measure."""
 _ABOUT = """## Are the judges to be believed?
 
 Further judges scored a sample of the same stored replies. None of this enters the numbers above; it says how much hangs
@@ -78,7 +86,15 @@ def _erring(section: Section) -> Iterator[str]:
 
 
 def _favouring(section: Section) -> Iterator[str]:
-    rows = _rows(section, "own family", "favour")
+    for measure, remark in _SCALED.items():
+        rows = _rows(section, "own family", measure)
+        yield from _favours(rows)
+        if rows:
+            scores = list(dict.fromkeys(_name(row["score"]) for row in rows))
+            yield remark.format(f"the {scores[0]}" if len(scores) == 1 else "these scores")
+
+
+def _favours(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     each = [row for row in rows if row["one"] != EVERYBODY]
     if rows and not each:
         yield (f"The judges together give policies of their own families {signed(rows[0]['value'], rows[0]['ci'], 2)} "

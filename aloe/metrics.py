@@ -152,7 +152,9 @@ def slope(frame: pd.DataFrame, first: int, last: int, confidence: float = 0.95) 
     return _slope(_cases(complete_cases(frame).frame), first, last, confidence)
 
 
-def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) -> dict[str, Any]:
+def summarise(
+    frame: pd.DataFrame, confidence: float, n_null: int, seed: int, shifted: bool = False
+) -> dict[str, Any]:  # fmt: skip
     """One policy's entry of `metrics.json`: `benchmark.policies.<policy>`, in plain numbers, lists and None.
 
     Args:
@@ -160,6 +162,9 @@ def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) ->
         confidence: of every interval and band, such as 0.95.
         n_null: simulated curves behind the null bands.
         seed: of that simulation only.
+        shifted: the users became somebody else on the way, so that a case has several personas and strangers, of whom
+            the frame names the first alone. Intervals of dAL are then those of profile means, which are too wide
+            (`controls.shuffled_entry`), and not those that know who is judged twice.
 
     Intervals are `[low, high]`, or None with a single profile; `slope_4_10` is None for runs of fewer than 10 turns.
     What comes of the controls (`controls`) is None where the frame has none, and stands on the cases that have the
@@ -193,7 +198,7 @@ def summarise(frame: pd.DataFrame, confidence: float, n_null: int, seed: int) ->
         "slope_4_10": late.value if late else None,
         "slope_4_10_ci": _interval(late),
         **first_turn_entry(*cases, confidence),
-        **shuffled_entry(_controlled(frame, SHUFFLED), confidence),
+        **shuffled_entry(_controlled(frame, SHUFFLED, known=not shifted), confidence),
         **blind_entry(_controlled(frame, BLIND), confidence),
         "n_cases": len(cases.levels),
         "n_profiles": int(cases.profiles.max()) + 1,
@@ -225,14 +230,18 @@ def _cases(frame: pd.DataFrame) -> _Cases:
     return _Cases(levels.to_numpy(dtype=float), pd.factorize(levels.index.get_level_values("profile_id"))[0])
 
 
-def _controlled(frame: pd.DataFrame, control: str) -> Controlled | None:
-    """A policy's levels beside a control's, on the cases that have both; None where there is no such case."""
+def _controlled(frame: pd.DataFrame, control: str, known: bool = False) -> Controlled | None:
+    """A policy's levels beside a control's, on the cases that have both; None where there is no such case.
+
+    Args:
+        known: whether the control's persona is, at every turn, the stranger of the persona that the frame names.
+    """
     kept = complete_cases(minus_control(frame, control)).frame
     if kept.empty:
         return None
     gaps, levels = _cases(kept), _cases(kept.assign(level=kept[control].astype(float))).levels
     people = kept.drop_duplicates("case").sort_values(["case", "profile_id"])  # in the order of `_cases`
-    who = exchange(frame, people) if control == SHUFFLED else None
+    who = exchange(frame, people) if known else None
     return Controlled(gaps.levels + levels, levels, gaps.profiles, who)
 
 

@@ -44,6 +44,9 @@ class Scale(NamedTuple):
 
 TRUTH, EVERYBODY = "without faults", "all judges"
 """In place of a judge's name, which no judge of a preset can have: the simulated model without its faults; all."""
+FAVOUR, FAVOUR_AS_IS = "favour", "favour, levels as they are"
+"""Measures of a favour: with judges on one scale (`agreement.common_scale`), so that one who errs more is not taken for
+one who favours; and where that scale cannot be told."""
 _FIVE = (1, 2, 3, 4, 5)
 _CRITERIA = ("Manner", "Content", "Human", "Engaging", "Concise")
 SCALES: dict[ScaleName, Scale] = {

@@ -3,8 +3,8 @@
 In: a number of seeds. Out: `outputs/bench/judges.csv` (setting, seed, what, planted, value, low, high) and `judges.md`.
 A study has 20 profiles x 5 personalities x 4 turns, three policies and three judges; a family has a judge and a
 policy, one judge and one policy belong to none. True levels come of fits as the sandbox's judge makes them, errors are
-the sandbox's own (`judge.rate`), and a judge gives its own family a level more at a planted rate. True levels end at 3,
-so that the scale's end never cuts a favour. The position bias of the preference judge: `audits.py`.
+the sandbox's own (`judge.rate`), and a judge gives its own family a level more at its planted rate. True levels end at
+3, so that the scale's end never cuts a favour. The position bias of the preference judge: `audits.py`.
 """
 
 import argparse
@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aloe.agreement import agreement_by_pair, agreement_with_truth, self_preference
+from aloe.agreement import agreement_by_pair, agreement_with_truth, self_preference, self_preference_by_judge
 from aloe.calibrated import calibrated_mean
+from aloe.intervals import Estimate
 from aloe.records import write_text
 from aloe.runs import OUTPUTS
 from aloe.sandbox import judge
@@ -34,17 +35,19 @@ OUT = OUTPUTS / "bench" / "judges.csv"
 
 
 class Setting(NamedTuple):
-    """What is planted: errors of the judges in their order, and how often a family's own policy gets a level more."""
+    """What is planted, for the judges in their order: errors, and how often the own policy gets a level more."""
 
     errors: tuple[float, float, float]
-    favour: float
+    favours: tuple[float, float, float]
 
 
 SETTINGS = {
-    "first": Setting((0.1, 0.1, 0.1), 0.1),
-    "second": Setting((0.2, 0.2, 0.2), 0.3),
-    "none": Setting((0.0, 0.0, 0.0), 0.0),
-    "unequal errors": Setting((0.3, 0.05, 0.05), 0.0),
+    "first": Setting((0.1, 0.1, 0.1), (0.1, 0.1, 0.0)),
+    "second": Setting((0.2, 0.2, 0.2), (0.3, 0.3, 0.0)),
+    "none": Setting((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    "unequal errors": Setting((0.3, 0.05, 0.05), (0.0, 0.0, 0.0)),
+    "unequal errors, one favours": Setting((0.2, 0.1, 0.1), (0.3, 0.0, 0.0)),
+    "unequal errors, both favour": Setting((0.05, 0.3, 0.1), (0.2, 0.2, 0.0)),
 }
 
 
@@ -59,10 +62,10 @@ def study(setting: Setting, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
         for (p, t, k), fit in np.ndenumerate(np.minimum(fits, HIGHEST)):
             unit = (policy, f"bench-p{p:02d}-t{t}", f"bench-p{p:02d}", f"bench-t{t}", k + 1)
             truth.append((*unit, judge.level(fit)))
-            for name, error in zip(JUDGES, setting.errors, strict=True):
+            for name, error, favour in zip(JUDGES, *setting, strict=True):
                 level = judge.rate(fit, error, draw)
                 own = FAMILY_OF_JUDGE.get(name, "") == FAMILY_OF_POLICY.get(policy)
-                rated.append((*unit, name, level + (own and draw.random() < setting.favour)))
+                rated.append((*unit, name, level + (own and draw.random() < favour)))
             again += [(*unit, run, judge.rate(fit, setting.errors[-1], draw)) for run in (1, 2)]
     columns = ["policy", "case", "profile_id", "personality_id", "turn"]
     others = ([*columns, "judge", "level"], [*columns, "run", "level"], [*columns, "level"])
@@ -83,9 +86,6 @@ def estimates(setting: Setting, seed: int) -> list[dict[str, Any]]:
     same = (1 - error) ** 2 + error**2 * (lowest + (1 - lowest) / 2)
     judges = agreement_with_truth(rated[rated["judge"] == PLAIN], truth, VALUES, 0.95).set_index("measure")
     twice = agreement_by_pair(again, VALUES, 0.95, rater="run").set_index("measure")
-    favour = self_preference(rated, FAMILY_OF_JUDGE, FAMILY_OF_POLICY, 0.95)
-    if favour is None:
-        raise ValueError("the design tells no self-preference")
     of_a = rated[rated["judge"] == "judge-a"]
     labels = truth["level"].to_numpy(float)
     labels[np.random.default_rng((seed, 1)).permutation(len(labels))[N_LABELS:]] = np.nan
@@ -93,13 +93,24 @@ def estimates(setting: Setting, seed: int) -> list[dict[str, Any]]:
     found = {
         "judge error": (error, *judges.loc["error", ["value", "low", "high"]]),
         "agreement with itself": (same, *twice.loc["exact", ["value", "low", "high"]]),
-        "self-preference": (setting.favour, *favour),
+        **{name: (value, *estimate) for name, (value, estimate) in favours(setting, rated).items()},
         "mean corrected by labels": (population_mean(), *mean.mean),
         "mean by labels alone": (population_mean(), *mean.labels_alone),
     }
     return [
         dict(zip(("what", "planted", "value", "low", "high"), (name, *row), strict=True)) for name, row in found.items()
     ]
+
+
+def favours(setting: Setting, rated: pd.DataFrame) -> dict[str, tuple[float, Estimate]]:
+    """Planted and found: of each judge with a family, and one for all where it is the same."""
+    families = FAMILY_OF_JUDGE, FAMILY_OF_POLICY
+    planted = dict(zip(JUDGES, setting.favours, strict=True))
+    found = {f"self-preference of {judge}": (planted[judge], estimate)
+             for judge, estimate in self_preference_by_judge(rated, *families, 0.95).items()}  # fmt: skip
+    if len({planted[judge] for judge in FAMILY_OF_JUDGE}) == 1:
+        found["self-preference"] = (setting.favours[0], self_preference(rated, *families, 0.95))
+    return {name: (value, estimate) for name, (value, estimate) in found.items() if estimate is not None}
 
 
 def report(rows: pd.DataFrame) -> tuple[str, bool]:
@@ -109,20 +120,20 @@ def report(rows: pd.DataFrame) -> tuple[str, bool]:
         f"{N_PROFILES} profiles x {N_PERSONALITIES} personalities x {N_TURNS} turns, three policies and three judges, "
         f"95% intervals clustered on profiles. Target: {TARGET:.0%} of intervals cover what was planted. *Judge "
         "error*: share of wrong levels, beside the truth; *agreement with itself*: the same judge asked twice; "
-        "*self-preference*: levels more for the own family; *mean corrected by labels*: mean true level from a "
-        f"favouring judge's levels of all replies and {N_LABELS} true ones. In *unequal errors* one judge errs more "
-        "than the others and nobody is favoured: what self-preference shows there is a bias of the method, without "
-        "target.",
+        "*self-preference*: levels more for the own family, one number for all judges or one for each; *mean corrected "
+        f"by labels*: mean true level from a favouring judge's levels of all replies and {N_LABELS} true ones. With "
+        "*unequal errors* one judge errs more than the others, which an estimate that takes the judges' levels as they "
+        "are would take for a favour or its opposite.",
         "", f"| {' | '.join(head)} |", "|---" * len(head) + "|",
     ]  # fmt: skip
     good = True
     for (setting, what), own in rows.groupby(["setting", "what"], sort=False):
         covered = int(((own["low"] <= own["planted"] + 1e-9) & (own["planted"] <= own["high"] + 1e-9)).sum())
         half, met = float(((own["high"] - own["low"]) / 2).median()), covered >= TARGET * len(own)
-        targeted = setting != "unequal errors" or what != "self-preference"
-        good &= met or not targeted
-        lines.append(f"| {setting} | {what} | {own['planted'].mean():.4g} | {own['value'].mean():.4f} | {covered} of "
-                     f"{len(own)} | {half:.3f} | {('yes' if met else 'no') if targeted else '-'} |")  # fmt: skip
+        good &= met
+        mean = round(own["value"].mean(), 4) + 0.0  # no minus before a zero
+        lines.append(f"| {setting} | {what} | {own['planted'].mean():.4g} | {mean:.4f} | {covered} of {len(own)} | "
+                     f"{half:.3f} | {'yes' if met else 'no'} |")  # fmt: skip
     return "\n".join(lines) + "\n", good
 
 

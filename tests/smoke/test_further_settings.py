@@ -46,9 +46,12 @@ def test_users_open_as_told_change_where_told_and_are_made_of_slots(setting):
 
 def test_fall_and_recovery_of_every_policy_stand_in_the_metrics_and_in_a_figure(setting):
     root, _, _ = setting
-    found = json.loads((root / "metrics.json").read_text())["benchmark"]["shift_level"]
+    found = json.loads((root / "metrics.json").read_text())["benchmark"]
+    beside, found = found["shift_level_minus_told"], found["shift_level"]
     assert set(found) == {"base", "told", "sft_rejected", "sft_preferred", "dpo"}
     assert all({"fall", "fall_low", "recovery"} <= set(policy) for policy in found.values())
+    assert set(beside) == set(found) - {"told"}
+    assert beside["dpo"]["recovery"] == pytest.approx(found["dpo"]["recovery"] - found["told"]["recovery"])
     assert (root / "figures" / "shift_level.svg").is_file()
 
 

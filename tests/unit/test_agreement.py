@@ -14,6 +14,7 @@ from aloe.agreement import (
     agreement_with_truth,
     alpha,
     coincidences,
+    common_scale,
     kappa,
     self_preference,
     self_preference_by_judge,
@@ -199,3 +200,68 @@ def test_two_judges_with_favours_of_their_own_are_told_apart_beside_a_policy_of_
     assert self_preference_by_judge(without, judges, policies, 0.95) == {"A": None, "B": None}
     assert self_preference(without, judges, policies, 0.95).value == pytest.approx(0.75)
     assert self_preference_by_judge(frame, {}, policies, 0.95) == {}
+
+
+WORTH = {"p": (1.0, 2.0, 3.0, 4.0), "q": (3.0, 4.0, 5.0, 6.0), "n": (1.0, 3.0, 1.0, 3.0)}
+"""Of a reply at four turns: policies have means 2.5, 4.5 and 2."""
+
+
+def seen_by(slopes, favours=None, noise=0.0, judges=("jp", "jq", "jn"), n_profiles=6):
+    """Judges who give slope x worth, their strictness, favours for their own policy, and noise of each."""
+    rng, favours = np.random.default_rng(5), favours or {}
+    strictness = {"jp": 1.0, "jq": 0.0, "jn": -0.5}
+    own = {("p", "jp"), ("q", "jq")}
+    return pd.concat([
+        judgements(np.tile(worth, (n_profiles, 1)) * slopes[judge] + strictness[judge]
+                   + favours.get(judge, 0.0) * ((policy, judge) in own)
+                   + noise * rng.standard_normal((n_profiles, 4)), policy, judge)
+        for policy, worth in WORTH.items() for judge in judges
+    ])  # fmt: skip
+
+
+def test_judges_who_move_less_with_worth_are_put_on_one_scale():
+    # slopes 0.5, 1, 1 over their geometric mean 0.5^(1/3)
+    found = common_scale(seen_by({"jp": 0.5, "jq": 1.0, "jn": 1.0}))
+    assert found == pytest.approx({"jp": 0.5 ** (2 / 3), "jq": 0.5 ** (-1 / 3), "jn": 0.5 ** (-1 / 3)})
+    # noise of each judge's own leaves what they have in common: 600 replies of standard deviation about 1 and noise
+    # 0.5, so a ratio of slopes has a standard error of about 0.5 x sqrt(2 / 600) = 0.03
+    noisy = common_scale(seen_by({"jp": 0.5, "jq": 1.0, "jn": 1.0}, noise=0.5, n_profiles=50))
+    assert noisy["jp"] / noisy["jn"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_slopes_need_three_judges_who_go_together_and_rated_everything():
+    alike = dict.fromkeys(("jp", "jq", "jn"), 1.0)
+    assert common_scale(seen_by(alike)) == pytest.approx(alike)
+    assert common_scale(seen_by(alike, judges=("jp", "jq"))) is None
+    assert common_scale(seen_by(alike, n_profiles=1)) is None
+    assert common_scale(seen_by(alike | {"jn": 0.0}, noise=1.0)) is None  # jn sees nothing of what replies are worth
+    partly = seen_by(alike)
+    assert common_scale(partly[(partly["judge"] != "jn") | (partly["policy"] != "q")]) is None
+    assert common_scale(favoured(0.5)) is None  # constant within each policy
+
+
+def test_a_judge_who_moves_less_is_not_taken_for_one_who_favours():
+    # jp sees half of what replies are worth: it gives q, the best policy, less than the others do, and p and n more
+    dull = {"jp": 0.5, "jq": 1.0, "jn": 1.0}
+    found = self_preference_by_judge(seen_by(dull), *FAMILIES, 0.95)
+    assert {judge: list(each) for judge, each in found.items()} == {
+        "jp": pytest.approx([0, 0, 0], abs=1e-9), "jq": pytest.approx([0, 0, 0], abs=1e-9),
+    }  # fmt: skip
+    planted = {"jp": 0.5, "jq": 0.25}
+    found = self_preference_by_judge(seen_by(dull, planted), *FAMILIES, 0.95)
+    assert {judge: each.value for judge, each in found.items()} == pytest.approx(planted)  # in the judge's own levels
+    assert self_preference(seen_by(dull, {"jp": 0.5, "jq": 0.5}), *FAMILIES, 0.95).value == pytest.approx(0.5)
+
+
+def test_with_two_judges_levels_are_taken_as_they_are():
+    # jp and jn; jp's levels minus jn's: p 1.25 - 2.5, q 2.25 - 4.5, n 1 - 2, and 1.5 more of strictness everywhere:
+    # 0.25, -0.75, 0.5; p's minus the mean of the others, -0.125, is 0.375 although nobody favours
+    found = self_preference_by_judge(seen_by({"jp": 0.5, "jn": 1.0}, judges=("jp", "jn")), *FAMILIES, 0.95)
+    assert {judge: each.value for judge, each in found.items()} == {"jp": pytest.approx(0.375)}
+
+
+def test_slopes_do_not_tell_apart_what_the_design_cannot():
+    two = seen_by({"jp": 0.5, "jq": 1.0, "jn": 1.0})
+    families = {"jp": "P", "jq": "Q", "jn": "Q"}, {"p": "P", "q": "Q", "n": "Q"}
+    # jp has p, both others have q and n for their own: policies and strictness explain all of that
+    assert self_preference_by_judge(two, *families, 0.95) == {"jp": None, "jq": None, "jn": None}

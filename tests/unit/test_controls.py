@@ -52,6 +52,24 @@ def test_dal_its_turns_and_its_slope_by_hand():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_where_users_become_somebody_else_dal_has_the_interval_that_knows_no_strangers():
+    # Two profiles x two personalities: everybody is the stranger of one other. p0 gets 2 more as itself and as a
+    # stranger, which leaves the mean: gaps 1 + 2 and 1 - 2.
+    rows = [("p", f"p{i}-t{j}", f"p{i}", f"t{j}", turn, "j", 2 + 2 * (i == 0) + 1, 2 + 2 * (i == 1), None)
+            for i in (0, 1) for j in (0, 1) for turn in (1, 2)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=NAMES)
+    # by profile 3 and -1: mean 1, standard error 2, t(0.975, 1 df) = 12.706
+    moved = metrics.summarise(frame, 0.95, 10, 0, shifted=True)
+    assert (moved["dal"], moved["dal_ci"]) == (1, pytest.approx([1 - 25.412, 1 + 25.412], abs=1e-3))
+    assert moved["dal_by_turn_ci"][0] == pytest.approx([1 - 25.412, 1 + 25.412], abs=1e-3)
+    steady = metrics.summarise(frame, 0.95, 10, 0)
+    assert steady["dal"] == 1
+    # 2 / (2 - 1) profiles x (1 + 1 of who talks, less 2 x 0.5 of who is judged twice) = 2: 12.706 x sqrt(2) = 17.969
+    assert steady["dal_ci"] == pytest.approx([1 - 17.969, 1 + 17.969], abs=1e-3)
+    changed = {key for key in steady if steady[key] != moved[key]}
+    assert changed <= {"dal_ci", "dal_by_turn_ci", "dal_ir_ci"}
+
+
 def test_the_first_turn_stands_beside_the_mean_of_the_later_ones():
     # turn 1: 1 and 3, mean 2; later means (2 + 4) / 2 = 3 and (5 + 5) / 2 = 5, mean 4; both standard errors 1
     found = metrics.summarise(judgements([[1, 2, 4], [3, 5, 5]], [[None] * 3] * 2), 0.95, 10, 0)

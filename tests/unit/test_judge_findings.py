@@ -13,7 +13,7 @@ from aloe.judge_figure import judge_agreement, kappa_rows
 from aloe.judge_findings import Families, findings, judges_section
 from aloe.judge_words import judges_table, report_part, sentences
 from aloe.params import load_params
-from aloe.scales import TRUTH
+from aloe.scales import FAVOUR, FAVOUR_AS_IS, TRUTH
 
 NOBODY = Families({}, {})
 
@@ -95,6 +95,47 @@ def test_a_favour_needs_two_judges_and_is_found_by_hand():
     assert row["other"] == "kin"
     alone = findings(scores, verdicts([1, 1, 1]), known, 0.95)
     assert not (alone["question"] == "own family").any()
+
+
+def four_turns(levels, policy, judge, scale="levels"):
+    """Verdicts of one judge on four replies of each of six profiles."""
+    rows = [(policy, f"c{i}", f"bench-p{i}", "t", turn, judge, scale, 1, "level", level)
+            for i in range(6) for turn, level in enumerate(levels, 1)]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": "Int64"})
+
+
+def test_a_favour_says_whether_judges_were_put_on_one_scale_and_the_truth_is_no_judge():
+    # nobody favours; kin and third see all that replies are worth, first half of it
+    worth = {"q": [1, 3, 1, 3], "p": [3, 5, 3, 5]}
+    dull = {"q": [2, 3, 2, 3], "p": [3, 4, 3, 4]}  # half: 1.5 + worth / 2
+    first = pd.concat([four_turns(dull[p], p, "first").rename(columns={"value": "level"}) for p in worth])
+    scores = first.drop(columns=["scale", "run", "score"])
+    others = [four_turns(worth[p], p, judge) for p in worth for judge in ("kin", "third")]
+    known = Families({"kin": "own"}, {"p": "own"})
+    found = findings(scores, pd.concat(others), known, 0.95)
+    row = only(found, question="own family", one="kin")
+    assert row["measure"] == FAVOUR
+    assert row["value"] == pytest.approx(0, abs=1e-9)
+    truth = [four_turns([3, 3, 3, 3], p, TRUTH) for p in worth]
+    beside = findings(scores, pd.concat([*others, *truth]), known, 0.95)
+    assert only(beside, question="own family", one="kin")["value"] == pytest.approx(0, abs=1e-9)
+    # first and kin alone: 5 - 3 = 2 levels between p and q for kin, 1 for first; what is left looks like a favour of 1
+    two = findings(scores, pd.concat(others[::2]), known, 0.95)
+    row = only(two, question="own family", one="kin")
+    assert (row["measure"], row["value"]) == (FAVOUR_AS_IS, pytest.approx(1))
+
+
+def test_the_words_on_a_favour_say_which_estimate_it_is():
+    row = {"question": "own family", "scale": "levels", "score": "level", "one": "kin", "other": "own", "n": 24,
+           "value": 0.5, "ci": [0.25, 0.75]}  # fmt: skip
+    favour, scaled = sentences({"judges": {}, "found": [row | {"measure": FAVOUR}]})
+    assert favour.startswith("Beside the other judges, kin favours policies of its own family (own): +0.50")
+    assert "judges of the level were put on one scale" in scaled
+    same, plain = sentences({"judges": {}, "found": [row | {"measure": FAVOUR_AS_IS}]})
+    assert same == favour
+    assert "what judges say on the level was taken as it is" in plain
+    two = [row | {"measure": FAVOUR, "score": score} for score in ("level", "human")]
+    assert sum("these scores" in said for said in sentences({"judges": {}, "found": two})) == 1
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ UNIT = ["policy", "case", "turn"]
 
 
 def test_errors_and_favours_are_planted_at_their_rates():
-    rated, again, truth = judges.study(judges.Setting((0.0, 0.2, 0.2), 0.3), seed=1)
+    rated, again, truth = judges.study(judges.Setting((0.0, 0.2, 0.2), (0.3, 0.3, 0.0)), seed=1)
     both = rated.merge(truth[[*UNIT, "level"]], on=UNIT, suffixes=("", "_true"))
     both["gap"] = both["level"] - both["level_true"]
     own = both[(both["judge"] == "judge-a") & (both["policy"] == "model-a")]
@@ -30,7 +30,7 @@ def test_errors_and_favours_are_planted_at_their_rates():
 
 
 def test_the_mean_of_the_population_is_that_of_many_studies():
-    nothing = judges.Setting((0.0, 0.0, 0.0), 0.0)
+    nothing = judges.Setting((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     means = [judges.study(nothing, seed)[2]["level"].mean() for seed in range(10)]
     # a study's mean has a standard error of about 0.045 (half-width 0.09 in the stored table), ten of 0.014
     assert np.mean(means) == pytest.approx(judges.population_mean(), abs=0.05)

@@ -14,7 +14,16 @@ from aloe.policies import Entrant, told_system
 from aloe.records import Message, Persona, PersonaShift, Transcript, from_dict, read_jsonl, to_json, write_jsonl
 from aloe.runs import Run
 from aloe.sections import Shift
-from aloe.shift import before_shift, described, shift_curves, shift_effect, shift_table, with_dal
+from aloe.shift import (
+    before_shift,
+    described,
+    described_minus,
+    shift_curves,
+    shift_effect,
+    shift_minus,
+    shift_table,
+    with_dal,
+)
 from aloe.show import transcript as shown
 
 ANA = Persona("bench-p01-t1", "bench-p01", "bench-t1", "Ana keeps bees.", "Blunt.")
@@ -192,6 +201,57 @@ def test_policies_side_by_side_and_in_words():
     ]
     alone = shift_table(frame({"p1-a": [4, 1, 2]}), 2)
     assert described(alone)[0].startswith("x shows no fall where the user changes (-3.00 no interval)")
+
+
+def test_a_recovery_is_held_against_that_of_a_policy_that_cannot_learn():
+    # told moves by 1 - 4 = -3 in both cases, learner by 2 - 4 = -2 and 1 - 5 = -4: 1 less of a fall and 1 more. Then
+    # told gains 1 a turn in both, learner 2 and 1.5: faster by 1 and by 0.5.
+    told = frame({"p1-a": [4, 1, 2], "p2-a": [4, 1, 2]}, "told")
+    learner = frame({"p1-a": [4, 2, 4], "p2-a": [5, 1, 2.5]}, "learner")
+    table = shift_minus(pd.concat([told, learner]), 2, "told")
+    assert table["policy"].tolist() == ["learner"]
+    row = table.loc[0]
+    # two profiles: mean 0, standard error 1, t(0.975, 1) = 12.706; mean 0.75, standard error 0.25
+    assert row[["fall", "fall_low", "fall_high"]].tolist() == pytest.approx([0, -12.706, 12.706], abs=1e-3)
+    assert row[["recovery", "recovery_low", "recovery_high"]].tolist() == pytest.approx(
+        [0.75, 0.75 - 3.1765, 0.75 + 3.1765], abs=1e-3
+    )
+    # t(1) is Cauchy: p = 1 - 2 atan(t) / pi, which is 1 for t = 0 and 0.2048 for t = 3; Holm: 2 x 0.2048, and 1
+    assert row[["fall_p", "recovery_p"]].tolist() == pytest.approx([1, 0.20483], abs=1e-5)
+    assert row[["fall_p_holm", "recovery_p_holm"]].tolist() == pytest.approx([1, 0.40967], abs=1e-5)
+    assert described_minus(table, "told", 0.05) == [
+        "beside told, learner is not shown to fall more or less (+0.00 [-12.71, +12.71], corrected p 1.000) and is not "
+        "shown to recover faster or more slowly (+0.75 [-2.43, +3.93], corrected p 0.410)"
+    ]
+
+
+def test_only_the_cases_of_both_policies_count_beside_another_and_correction_is_over_the_whole_table():
+    told = frame({"p1-a": [3, 3, 3], "p2-a": [3, 3, 3], "p3-a": [3, 3, None]}, "told")
+    # in both cases that count, slow falls 1 and recovers not, quick does not fall and gains a level a turn
+    slow = frame({"p1-a": [3, 2, 2], "p2-a": [3, 2, 2], "p3-a": [5, 1, 5]}, "slow")
+    quick = frame({"p1-a": [3, 3, 4], "p2-a": [3, 3, 4], "p3-a": [5, 1, 5]}, "quick")
+    table = shift_minus(pd.concat([told, slow, quick]), 2, "told")
+    assert table[["policy", "n_cases", "fall", "recovery"]].to_numpy().tolist() == [
+        ["slow", 2, -1.0, 0.0], ["quick", 2, 0.0, 1.0],
+    ]  # fmt: skip
+    # what is 0 everywhere has no p; what is the same everywhere and not 0 has p = 0, also corrected
+    assert table[["fall_p_holm", "recovery_p_holm"]].isna().to_numpy().tolist() == [[False, True], [True, False]]
+    slower, faster = described_minus(table, "told", 0.05)
+    assert slower.startswith("beside told, slow falls more (-1.00 [-1.00, -1.00], corrected p below 0.001)")
+    assert faster.endswith("recovers faster (+1.00 [+1.00, +1.00], corrected p below 0.001)")
+    assert shift_minus(told, 2, "told").empty
+    with pytest.raises(ValueError, match="no case is complete for both 'slow' and 'told'"):
+        shift_minus(pd.concat([told[told["case"] == "p1-a"], slow[slow["case"] != "p1-a"]]), 2, "told")
+
+
+def test_a_rise_after_the_change_that_told_has_too_is_no_learning():
+    # both gain half a level a turn in dAL after the change: beside 0 that is a recovery, beside told it is none
+    scores = pd.concat([
+        frame({"p1-a": [4, 2, 2.5], "p2-a": [4, 2, 2.5]}, policy).assign(level_shuffled=1) for policy in ("told", "dpo")
+    ])  # fmt: skip
+    scores = with_dal(scores)
+    assert shift_effect(scores[scores["policy"] == "dpo"], 2, "dal").recovery == pytest.approx((0.5, 0.5, 0.5))
+    assert shift_minus(scores, 2, "told", "dal").loc[0, ["fall", "recovery"]].tolist() == [0, 0]
 
 
 def test_the_figure_marks_the_turn_and_fits_differences():
