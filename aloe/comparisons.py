@@ -7,7 +7,7 @@ primary intervals. This module knows no file.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,22 +45,17 @@ def compare(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], confidence: f
     Raises:
         ValueError: no case is complete for both of a pair.
     """
-    rows: list[dict[str, Any]] = []
-    for one, other in pairs:
-        both = frame[frame["policy"].isin([one, other])]
-        ours, theirs = _wide(both, one), _wide(both, other)
-        shared = ours.index.intersection(theirs.index).sort_values()
-        gap = ours.loc[shared].to_numpy(float) - theirs.loc[shared].to_numpy(float)
-        cases, n_turns = _coded(shared, gap), gap.shape[1]
-        row: dict[str, Any] = {"difference": f"{one} - {other}", "n_cases": len(gap)}
-        rows.append(row | _entry("al_mean", gap.mean(axis=1), cases, confidence)
-                    | _entry("ir", gap @ slope_weights(n_turns), cases, confidence))  # fmt: skip
-    names = ("al_mean", "ir")
-    adjusted = holm([row[f"{name}_p"] for row in rows for name in names])
-    for i, (row, name) in enumerate(itertools.product(rows, names)):
-        row[f"{name}_p_holm"] = adjusted[i]
-    columns = [f"{name}{end}" for name in names for end in ENDS]
-    return pd.DataFrame(rows, columns=["difference", "n_cases", *columns]).astype(dict.fromkeys(columns, float))
+    return _compared(frame, pairs, {"al_mean": _mean_weights, "ir": slope_weights}, confidence)
+
+
+def halves(frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], confidence: float) -> pd.DataFrame:
+    """As `compare`, for `early` and `late`: the mean difference over the first and the second half of the turns.
+
+    Of an odd number of turns the one in the middle is late. Both are levels; a single turn is late and has no early
+    half, which is 0 then.
+    """
+    weights = {"early": lambda n: _mean_weights(n, last=n // 2), "late": lambda n: _mean_weights(n, first=n // 2)}
+    return _compared(frame, pairs, weights, confidence)
 
 
 def both_intervals(
@@ -96,6 +91,36 @@ def both_intervals(
         rows.append(row)
     table = pd.DataFrame(rows)
     return table.astype({name: float for name in table.columns if name != "policy"})
+
+
+def _compared(
+    frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], weights: Mapping[str, Callable[[int], Array]],
+    confidence: float,
+) -> pd.DataFrame:  # fmt: skip
+    """Paired differences in weighted sums over the turns; `weights` by name, each from the number of turns."""
+    rows: list[dict[str, Any]] = []
+    for one, other in pairs:
+        both = frame[frame["policy"].isin([one, other])]
+        ours, theirs = _wide(both, one), _wide(both, other)
+        shared = ours.index.intersection(theirs.index).sort_values()
+        gap = ours.loc[shared].to_numpy(float) - theirs.loc[shared].to_numpy(float)
+        cases = _coded(shared, gap)
+        row: dict[str, Any] = {"difference": f"{one} - {other}", "n_cases": len(gap)}
+        for name, own in weights.items():
+            row |= _entry(name, gap @ own(gap.shape[1]), cases, confidence)
+        rows.append(row)
+    adjusted = holm([row[f"{name}_p"] for row in rows for name in weights])
+    for i, (row, name) in enumerate(itertools.product(rows, weights)):
+        row[f"{name}_p_holm"] = adjusted[i]
+    columns = [f"{name}{end}" for name in weights for end in ENDS]
+    return pd.DataFrame(rows, columns=["difference", "n_cases", *columns]).astype(dict.fromkeys(columns, float))
+
+
+def _mean_weights(n_turns: int, first: int = 0, last: int | None = None) -> Array:
+    """Weights of a mean over the turns `first`..`last` (counted from 0, `last` left out)."""
+    inside = np.zeros(n_turns)
+    inside[first:last] = 1.0
+    return inside / max(1.0, float(inside.sum()))
 
 
 def _two_way(wide: pd.DataFrame, confidence: float) -> dict[str, Estimate]:

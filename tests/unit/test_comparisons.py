@@ -10,7 +10,7 @@ from scipy import stats
 from test_metrics import judgements
 
 from aloe import metrics
-from aloe.comparisons import ENDS, both_intervals, compare
+from aloe.comparisons import ENDS, both_intervals, compare, halves
 from aloe.intervals import holm, mean_estimate, p_value, two_way_estimate
 from aloe.null_bands import null_bands
 from aloe.stranger_intervals import FLOOR, Exchange, exchanged_estimate
@@ -258,3 +258,15 @@ def test_sources_that_cannot_be_told_apart_are_refused():
         variance_split(frame.assign(level=math.nan), "case", ["seed"])
     with pytest.raises(ValueError, match="no row"):
         variance_split(frame.iloc[:0], "case", ["seed"])
+
+
+def test_a_lead_that_is_gone_late_is_seen_in_the_halves():
+    # a leads b by 1, 1 | 0, -1, 0 in every case: early mean 1, late (with the turn in the middle) -1/3
+    curves = {"a": [3, 4, 4, 4, 5], "b": [2, 3, 4, 5, 5]}
+    frame = pd.concat([judgements([curve] * 3, policy) for policy, curve in curves.items()])
+    (row,) = halves(frame, [("a", "b")], 0.95).to_dict("records")
+    assert (row["early"], row["late"]) == pytest.approx((1, -1 / 3))
+    assert (row["early_low"], row["early_high"]) == (1, 1)  # all cases alike
+    assert row["early_p_holm"] == row["late_p_holm"] == 0
+    (whole,) = compare(frame, [("a", "b")], 0.95).to_dict("records")
+    assert whole["al_mean"] == pytest.approx((2 * row["early"] + 3 * row["late"]) / 5)
