@@ -80,6 +80,22 @@ def late_sentence(benchmark: Mapping[str, Any]) -> str:
     return f"Late in the conversation, over turns 4 to 10, alignment is {'; '.join(parts)}." if parts else ""
 
 
+def halves_sentence(benchmark: Mapping[str, Any]) -> str:
+    """Which paired differences are others early in a conversation than late; empty where halves were not compared."""
+    halved = {name: found for name, found in benchmark.get("differences", {}).items() if found.get("late") is not None}
+    parts = []
+    for name, found in halved.items():
+        early, late = (verdict(found[half], found[f"{half}_ci"]) for half in ("early", "late"))
+        if early != late:
+            values = [signed(found[half], found[f"{half}_ci"], 2) for half in ("early", "late")]
+            shown = f"`{name}`".replace(" - ", "` − `")
+            parts.append(f"{shown} is {early} over the first half of the turns ({values[0]}) and {late} over the "
+                         f"second ({values[1]})")  # fmt: skip
+    if not halved:
+        return ""
+    return f"Early and late in the conversation: {'; '.join(parts) or 'no verdict is another one in one half'}."
+
+
 def dal_sentence(benchmark: Mapping[str, Any]) -> str:
     """Whose replies suit their user better than a stranger, and whose more so than `base`'s; or that nobody asked."""
     said: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ from aloe.findings import (
     dal_sentence,
     differences_table,
     growth,
+    halves_sentence,
     late_sentence,
     manner_sentence,
     policies_table,
@@ -67,6 +68,7 @@ def fields(run: Run) -> dict[str, str]:
         "policies": policies_table(benchmark),
         "shown": f"{manner_sentence(benchmark)} {unheard_sentence(run)}".strip(),
         "differences": differences_table(benchmark) or "No two policies of this run were compared.",
+        "halves": halves_sentence(benchmark),
         "judges": report_part(benchmark.get("judges")),
         "level": f"{run.params.benchmark.confidence:.0%}",
     }

@@ -7,6 +7,7 @@ from aloe.findings import (
     dal_sentence,
     differences_table,
     growth,
+    halves_sentence,
     manner_sentence,
     novelty_sentence,
     policies_table,
@@ -100,3 +101,14 @@ def test_new_facts_against_known_ones_in_a_sentence():
     assert novelty_sentence("Recalled", gaps) == (
         "Recalled: not told apart with `base` and `mine`; lower for new facts with `dpo`."
     )
+
+
+def test_a_lead_that_does_not_last_is_said_and_one_that_does_is_not():
+    lasts = {"early": 1.0, "early_ci": [0.5, 1.5], "late": 2.0, "late_ci": [1.0, 3.0]}
+    ends = {"early": 0.25, "early_ci": [0.125, 0.375], "late": -0.5, "late_ci": [-1.25, 0.25]}
+    said = halves_sentence({"differences": {"dpo - base": lasts, "dpo - sft_preferred": ends}}).replace(NBSP, " ")
+    assert said == ("Early and late in the conversation: `dpo` − `sft_preferred` is higher over the first half of the "
+                    "turns (+0.25 [+0.12, +0.38]) and not told apart over the second "
+                    "(-0.50 [-1.25, +0.25]).")  # fmt: skip
+    assert "no verdict is another" in halves_sentence({"differences": {"dpo - base": lasts}})
+    assert halves_sentence(BENCHMARK) == ""  # of a run before halves were compared
