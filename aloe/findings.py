@@ -41,13 +41,14 @@ def _what(benchmark: Mapping[str, Any], policy: str) -> str:
 
 
 def differences_table(benchmark: Mapping[str, Any]) -> str:
-    """Paired differences between policies, with a word on each; empty where none were computed."""
-    rows = [
-        (f"`{name}`".replace(" - ", "` − `"), signed(found["al_mean"], found["al_mean_ci"], 2),
-         signed(found["ir"], found["ir_ci"], 3), verdict(found["al_mean"], found["al_mean_ci"]))
-        for name, found in benchmark.get("differences", {}).items()
-    ]  # fmt: skip
-    titles = ("difference", "AVG", "IR", "mean level")
+    """Paired differences between policies, with a word on level and on dAL; empty where none were computed."""
+    rows = []
+    for name, found in benchmark.get("differences", {}).items():
+        level, personal = (found["al_mean"], found["al_mean_ci"]), (found.get("dal"), found.get("dal_ci"))
+        dal = (NONE, NONE) if personal[0] is None else (signed(*personal, 2), verdict(*personal))
+        rows.append((f"`{name}`".replace(" - ", "` − `"), signed(*level, 2), dal[0],
+                     signed(found["ir"], found["ir_ci"], 3), verdict(*level), dal[1]))  # fmt: skip
+    titles = ("difference", "AVG", "dAL", "IR", "mean level", "dAL is")
     return table(titles, rows) if rows else ""
 
 

@@ -132,7 +132,8 @@ def _sure(run: Run, metrics: Mapping[str, Any]) -> str:
     of = f" of {max(profiles)} profiles" if profiles else ""
     return (f"{level} intervals from {benchmark['n_cases']} held-out people{of}, {benchmark['n_turns']} turns each: "
             f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, "
-            f"and not for another training: this is one run, with seed {metrics['seed']}.")  # fmt: skip
+            f"and neither for other personalities nor for another training: this is one run, with seed "
+            f"{metrics['seed']}.")  # fmt: skip
 
 
 def _simulated(metrics: Mapping[str, Any]) -> str:

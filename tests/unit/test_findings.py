@@ -66,8 +66,14 @@ def test_dal_is_said_by_its_interval_or_that_there_is_none():
 
 
 def test_paired_differences_have_their_sign_and_a_word():
+    known = BENCHMARK["differences"]["dpo - base"]
     assert differences_table(BENCHMARK).replace(NBSP, " ").splitlines()[2] == (
-        "| `dpo` − `base` | +0.88 [+0.50, +1.25] | +0.010 [-0.010, +0.030] | higher |"
+        "| `dpo` − `base` | +0.88 [+0.50, +1.25] | – | +0.010 [-0.010, +0.030] | higher | – |"
+    )
+    both = {"differences": {"dpo - base": {**known, "dal": -0.25, "dal_ci": [-0.75, 0.25]}}}
+    assert differences_table(both).replace(NBSP, " ").splitlines()[2] == (
+        "| `dpo` − `base` | +0.88 [+0.50, +1.25] | -0.25 [-0.75, +0.25] | +0.010 [-0.010, +0.030] | higher | "
+        "not told apart |"
     )
     assert differences_table({"policies": {}}) == ""
 
