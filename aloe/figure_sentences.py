@@ -30,6 +30,18 @@ def _lines(name: str, frame: pd.DataFrame) -> str | None:
     return _from_to(means, "turn") if len(means) > 1 else None
 
 
+def _against_strangers(name: str, frame: pd.DataFrame) -> str | None:
+    """A level, that for a stranger's persona, and their difference, a line of each per policy."""
+    if not {"policy", "turn", "al", "al_shuffled", "dal"} <= set(frame):
+        return None
+    said = []
+    for column, words in (("dal", "level minus that for a stranger"), ("al_shuffled", "level for a stranger")):
+        means = frame.astype({column: float}).groupby(["policy", "turn"], sort=False)[column].mean()
+        by_turn = means.unstack("policy").sort_index()
+        said += [f"The {words}: {_from_to(by_turn, 'turn')}"] if len(by_turn) > 1 else []
+    return " ".join(said) or None
+
+
 def _two_curves(name: str, frame: pd.DataFrame) -> str | None:
     """What policies know and what they make of it, a line of each per policy."""
     if not {"policy", "turn", "recall", "al"} <= set(frame):
@@ -131,6 +143,8 @@ def _places(known: pd.DataFrame, value: str, low: str, high: str) -> str:
         inside = (known[f"{value}_null_low"] <= known[value]) & (known[value] <= known[f"{value}_null_high"])
         outside = ~inside & known[f"{value}_null_low"].notna()
         where = {"inside the band without trend": inside, "outside it": outside}
+    elif value == "al_mean" and (known[low] >= 1).all():  # levels, which are 1 at least: zero says nothing there
+        return ""
     else:
         what = "Of the intervals"
         above, below = known[low] > 0, known[high] < 0
@@ -182,7 +196,7 @@ def _shares(name: str, frame: pd.DataFrame) -> str | None:
 
 
 _FORMS: Sequence[Callable[[str, pd.DataFrame], str | None]] = (
-    _two_curves, _lines, _training, _growth, _tree, _turns, _levels, _estimates, _worlds,
+    _two_curves, _against_strangers, _lines, _training, _growth, _tree, _turns, _levels, _estimates, _worlds,
     _components, _plane, _spread, _shares,
 )  # fmt: skip
 

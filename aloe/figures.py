@@ -233,7 +233,8 @@ def estimates(
         if f"{name}_two_way_low" in table:
             ax.hlines(y, row[f"{name}_two_way_low"], row[f"{name}_two_way_high"], color=colour, lw=1)
         ax.plot(row[name], y, marker=marker, color=colour, markersize=8, ls="")
-    ax.axvline(0, color=INK, lw=1)
+    if name != "al_mean" or not (table[f"{name}_low"] >= 1).all():  # a level is 1 at least: zero says nothing there
+        ax.axvline(0, color=INK, lw=1)
     ax.set_yticks(range(len(table)), table["policy"].tolist())
     ax.set(xlabel=label, ylim=(len(table) - 0.4, -0.6))
     ax.grid(False, axis="y")

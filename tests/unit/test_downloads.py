@@ -6,6 +6,7 @@ import pytest
 
 from aloe import downloads
 from aloe.figure_sentences import seen
+from aloe.figures import estimates
 from aloe.params import load_params
 from aloe.records import Judgement
 from aloe.rendered_notebooks import folded, title
@@ -151,3 +152,22 @@ def test_figures_of_repeated_worlds_have_their_sentence():
     assert seen("variance", split) == (
         "Most of the variance comes from, of dAL: case (90%) for one score, seed (70%) for the mean."
     )
+
+
+def test_a_level_beside_that_for_a_stranger_is_told_as_their_difference():
+    frame = pd.DataFrame({"policy": ["dpo"] * 2, "turn": [1, 2], "al": [2.5, 3.0], "al_shuffled": [1.5, 1.25],
+                          "dal": [1.0, 1.75], "low": [0.5, 1.5], "high": [1.5, 2.0]})  # fmt: skip
+    assert seen("dal", frame) == (
+        "The level minus that for a stranger: From turn 1 to 2: dpo from 1 to 1.75. "
+        "The level for a stranger: From turn 1 to 2: dpo from 1.50 to 1.25."
+    )
+
+
+def test_a_level_is_not_held_against_zero_and_a_difference_of_levels_is():
+    table = pd.DataFrame({"policy": ["a", "b"], "al_mean": [1.5, 3.5], "al_mean_low": [1.25, 3.0],
+                          "al_mean_high": [1.75, 4.0]})  # fmt: skip
+    assert seen("both_intervals", table) == "Highest is b 3.50, lowest a 1.50."
+    gaps = table.assign(al_mean_low=[0.5, 3.0])
+    assert seen("differences", gaps).endswith("Of the intervals, above zero: a and b.")
+    lines = [len(estimates(rows, "al_mean", "t", "levels").get_lines()) for rows in (table, gaps)]
+    assert lines[1] == lines[0] + 1  # the line at zero
