@@ -86,22 +86,6 @@ def computes_bfloat16() -> bool:
     return has_cuda() or bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-@contextlib.contextmanager
-def as_in_training(model: Any, arguments: Any) -> Iterator[None]:
-    """The precision of training steps, for what a trainer computes with `model` before them: products as its
-    `arguments` say, logits in float32. In another one a policy would differ from itself as reference.
-    """
-    import torch
-    from accelerate.utils import convert_to_fp32
-
-    hook = model.register_forward_hook(lambda _model, _given, output: convert_to_fp32(output))
-    try:
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=arguments.bf16):
-            yield
-    finally:
-        hook.remove()
-
-
 def locate(base_model: str) -> str:
     """A preset's `base_model` as a folder's full path, or as it is where it is the id of a hub ("owner/name").
 

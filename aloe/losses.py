@@ -9,9 +9,10 @@ measured.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aloe.checkpoints import Trainable, as_in_training
+from aloe.checkpoints import Trainable
 from aloe.examples import dpo_row
 from aloe.params import Dpo
+from aloe.precision import as_in_training
 from aloe.records import PreferencePair
 from aloe.resuming import kept_rows
 

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aloe import processes
-from aloe.checkpoints import Trainable, as_in_training, computes_bfloat16, has_cuda
+from aloe.checkpoints import Trainable, computes_bfloat16, has_cuda
 from aloe.errors import UserError
 from aloe.examples import IGNORED, Tokens, batched_order, dpo_row, pair_ids, pair_lengths
 from aloe.losses import OF_DPO_TRAINER, WITH_REFERENCE, loss_trainer
 from aloe.params import Dpo, Sft
+from aloe.precision import as_in_training
 from aloe.recipes import TrainingStage
 from aloe.records import PreferencePair, explained_disk_errors
 from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
