@@ -5,7 +5,7 @@ read off the columns, so that a new figure of a known form has its sentence. Eve
 is tested here, and "above zero" says where a given interval lies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -32,27 +32,24 @@ def _lines(name: str, frame: pd.DataFrame) -> str | None:
 
 def _against_strangers(name: str, frame: pd.DataFrame) -> str | None:
     """A level, that for a stranger's persona, and their difference, a line of each per policy."""
-    if not {"policy", "turn", "al", "al_shuffled", "dal"} <= set(frame):
-        return None
-    said = []
-    for column, words in (("dal", "level minus that for a stranger"), ("al_shuffled", "level for a stranger")):
-        means = frame.astype({column: float}).groupby(["policy", "turn"], sort=False)[column].mean()
-        by_turn = means.unstack("policy").sort_index()
-        said += [f"The {words}: {_from_to(by_turn, 'turn')}"] if len(by_turn) > 1 else []
-    return " ".join(said) or None
+    return _curves(frame, {"dal": "level minus that for a stranger", "al_shuffled": "level for a stranger"})
 
 
 def _two_curves(name: str, frame: pd.DataFrame) -> str | None:
     """What policies know and what they make of it, a line of each per policy."""
-    if not {"policy", "turn", "recall", "al"} <= set(frame):
+    return _curves(frame, {"recall": "share of told facts that is named", "al": "level"})
+
+
+def _curves(frame: pd.DataFrame, columns: Mapping[str, str]) -> str | None:
+    """Several columns over turns, a line of each per policy; a column that says nothing of a policy is left out."""
+    if not {"policy", "turn", *columns} <= set(frame):
         return None
     said = []
-    for column, words in (("recall", "share of told facts that is named"), ("al", "level")):
+    for column, words in columns.items():
         means = frame.astype({column: float}).groupby(["policy", "turn"], sort=False)[column].mean()
         by_turn = means.unstack("policy").sort_index()
-        said += (
-            [f"The {words}: {_from_to(by_turn, 'turn')}"] if len(by_turn) > 1 and by_turn.notna().any().all() else []
-        )
+        if len(by_turn) > 1 and by_turn.notna().any().all():
+            said.append(f"The {words}: {_from_to(by_turn, 'turn')}")
     return " ".join(said) or None
 
 
