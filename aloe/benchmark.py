@@ -22,17 +22,10 @@ from aloe.params import ROOT, Endpoint, EndpointPolicy
 from aloe.policies import Entrant, Policy, told_system
 from aloe.prompts import conversation, prompt_file, render
 from aloe.provenance import fingerprint, simulated_model
-from aloe.records import (
-    Message,
-    Persona,
-    PersonaShift,
-    Transcript,
-    read_jsonl,
-    write_jsonl,
-    write_text,
-)
+from aloe.records import Message, Persona, PersonaShift, Transcript, read_jsonl, write_jsonl
 from aloe.runs import Run
 from aloe.strategies import RETRIEVED, prompts_of
+from aloe.writing import write_text
 
 if TYPE_CHECKING:
     from aloe.chat import Chat

@@ -23,9 +23,10 @@ from aloe.finished import done
 from aloe.folders import whole_folder
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.provenance import fingerprint
-from aloe.records import DialogueTree, Message, Reply, read_jsonl, write_text
+from aloe.records import DialogueTree, Message, Reply, read_jsonl
 from aloe.runs import Run, split_of
 from aloe.stages import STAGES
+from aloe.writing import write_text
 
 ORIGIN, CARD = "dataset.json", "README.md"
 SPLITS = ("train", "dev")

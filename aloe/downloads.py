@@ -20,8 +20,8 @@ from aloe.figure_sentences import seen
 from aloe.findings import NBSP
 from aloe.markdown import literal
 from aloe.notebook_code import read_notebook
-from aloe.records import write_text
 from aloe.runs import Run
+from aloe.writing import write_text
 
 SCORES, VERDICTS, KNOWLEDGE = "scores.csv", "further_verdicts.csv", "knowledge.csv"
 

@@ -18,7 +18,7 @@ from typing import Any
 from aloe.errors import NotEnough, UserError
 from aloe.notebook_code import read_notebook
 from aloe.params import ROOT
-from aloe.records import write_text
+from aloe.writing import write_text
 
 _LAST_LINES = 15
 

@@ -19,8 +19,9 @@ from aloe.lineage import base_name
 from aloe.model_card import Written, model_card
 from aloe.provenance import fingerprint
 from aloe.quiet import quiet
-from aloe.records import Transcript, read_jsonl, write_text
+from aloe.records import Transcript, read_jsonl
 from aloe.runs import Run
+from aloe.writing import write_text
 
 ORIGIN, CARD = "export.json", "README.md"
 SHARD = "5GB"  # a file of weights is no larger, as hubs advise

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from aloe.records import explained_disk_errors
+from aloe.writing import explained_disk_errors
 
 
 @contextlib.contextmanager

@@ -22,10 +22,11 @@ from aloe.asking import ask_parsed, instruct
 from aloe.chat import AskError, open_chat
 from aloe.params import FurtherJudge, Params
 from aloe.prompts import conversation
-from aloe.records import Transcript, write_bytes
+from aloe.records import Transcript
 from aloe.reference import faultless
 from aloe.runs import Run
 from aloe.scales import SCALES, TRUTH, Scale
+from aloe.writing import write_bytes
 
 if TYPE_CHECKING:
     from aloe.chat import Chat

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from aloe.errors import UserError
 from aloe.findings import NBSP
 from aloe.params import ROOT
-from aloe.records import write_text
 from aloe.runs import Run
 from aloe.stages import STAGES
+from aloe.writing import write_text
 
 README = ROOT / "README.md"
 FIGURE = "al_curves.svg"

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aloe.errors import UserError
-from aloe.records import Message, Transcript, write_text
+from aloe.records import Message, Transcript
+from aloe.writing import write_text
 
 TEXTS = ("persona", "conversation_a", "reply_a", "conversation_b", "reply_b")
 ANSWERS = ("rater", "preference", "rating_a", "rating_b")

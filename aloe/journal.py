@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from aloe.errors import UserError
-from aloe.records import explained_disk_errors, write_text
+from aloe.writing import explained_disk_errors, write_text
 
 DURABILITY = "Every reply is on file before it is used and survives kill -9; a power cut may lose the last few."
 IN_MEMORY = Path(":memory:")  # what SQLite calls a file that is none: gone when it is closed

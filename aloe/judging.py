@@ -19,9 +19,10 @@ from aloe.asking import ask_parsed, instruct
 from aloe.chat import AskError
 from aloe.params import Role
 from aloe.prompts import conversation
-from aloe.records import Judgement, Persona, Transcript, write_bytes
+from aloe.records import Judgement, Persona, Transcript
 from aloe.runs import Run
 from aloe.shuffling import stranger_to, strangers
+from aloe.writing import write_bytes
 
 if TYPE_CHECKING:
     from aloe.chat import Chat

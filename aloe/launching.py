@@ -24,9 +24,10 @@ from aloe.params import ROOT, presets
 from aloe.processes import cores
 from aloe.provenance import fingerprint
 from aloe.recipes import TrainingStage
-from aloe.records import Reply, write_text
+from aloe.records import Reply
 from aloe.runs import Run
 from aloe.strict_yaml import read_mapping
+from aloe.writing import write_text
 
 MODULE = "aloe.train"  # what every process runs
 JOB, SAID, BARS, NOISE = "job.pickle", "said", "bars", "noise"  # what a notebook and its processes hand to each other

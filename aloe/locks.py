@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from aloe.errors import UserError
-from aloe.records import explained_disk_errors
+from aloe.writing import explained_disk_errors
 
 # POSIX record locks: not inherited by forked children, and gone when the process is, however it ends. They are also
 # gone when the process closes *any* descriptor of the file, so a file that we hold is never opened a second time.

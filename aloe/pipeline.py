@@ -23,11 +23,11 @@ from aloe.notebook_code import prose, read_notebook
 from aloe.params import ROOT
 from aloe.preset_files import check_files
 from aloe.provenance import fingerprint
-from aloe.records import write_text
 from aloe.rendering import Stopped, build_report, report_is_current
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
 from aloe.taking import take
+from aloe.writing import write_text
 
 # What a stage leaves is found by looking; these are not results of a stage.
 _NOT_RESULTS = ("journal", "notebooks", "report", "tensorboard", "export", "dataset", "manifest.json", "metrics.json")

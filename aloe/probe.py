@@ -24,9 +24,10 @@ from aloe.embedding import embed
 from aloe.knowledge import Probed, knowledge_table
 from aloe.params import EndpointPolicy
 from aloe.prompts import conversation
-from aloe.records import Message, Transcript, write_bytes, write_jsonl
+from aloe.records import Message, Transcript, write_jsonl
 from aloe.reference import faultless
 from aloe.runs import Run
+from aloe.writing import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,19 +4,17 @@ In: nothing. Out: frozen dataclasses and strict JSONL, one record per line. A li
 of the expected kind is refused with the file and line number. This module knows no path, model or parameter.
 """
 
-import contextlib
 import dataclasses
-import errno
 import json
-import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from aloe.errors import UserError
+from aloe.writing import write_text
 
 Reply = Literal["preferred", "rejected"]
 Source = Literal["hinted", "plain"]
@@ -25,14 +23,6 @@ T = TypeVar("T")
 _LEFT_OUT = {"left out": True}
 """Metadata of a field that JSON holds only where it is not None: files that were written before there was one stay
 valid, and are still written byte by byte as they were."""
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full; make room and run again",
-    errno.EDQUOT: "the disk quota is used up; make room and run again",
-    errno.EROFS: "the file system is read-only; choose a place that can be written to",
-    errno.EACCES: "permission denied; check who owns the folder",
-    errno.EPERM: "permission denied; check who owns the folder",
-}
-
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
@@ -237,46 +227,6 @@ def read_jsonl(kind: type[T], path: Path) -> list[T]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}).") from None
     return records
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all (UTF-8).
-
-    Raises:
-        UserError: the disk is full or may not be written to; what stood there before is untouched.
-    """
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then a rename.
-
-    Raises:
-        UserError: the disk is full or may not be written to; what stood there before is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explained_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def explained_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission while writing `path` into a `UserError`; let other errors pass."""
-    try:
-        yield
-    except OSError as error:
-        remedy = _DISK_ERRORS.get(error.errno or 0)
-        if remedy is None:
-            raise
-        raise UserError(f"{path} could not be written: {remedy}. Nothing was overwritten.") from None
 
 
 def write_jsonl(path: Path, records: Iterable[Any]) -> None:

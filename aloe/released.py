@@ -15,7 +15,8 @@ from typing import Any
 
 from aloe.branching import followed
 from aloe.errors import UserError
-from aloe.records import DialogueTree, Persona, Turn, json_line, write_text
+from aloe.records import DialogueTree, Persona, Turn, json_line
+from aloe.writing import write_text
 
 DECODER = json.JSONDecoder(strict=False)  # strict would refuse the line breaks inside strings
 SPACE = re.compile(r"\s*")

@@ -26,10 +26,11 @@ from aloe.params import ROOT
 from aloe.provenance import fingerprint
 from aloe.provenance_page import page_fields as provenance_fields
 from aloe.recipes import CORRECTED, ELSEWHERE, Departure, departures, switches
-from aloe.records import Transcript, read_jsonl, write_text
+from aloe.records import Transcript, read_jsonl
 from aloe.rendered_notebooks import folded, title, without_dead_links
 from aloe.runs import Run, open_run
 from aloe.stages import STAGES
+from aloe.writing import write_text
 
 if TYPE_CHECKING:
     from aloe.downloads import Figure

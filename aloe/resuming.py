@@ -18,7 +18,7 @@ from zipfile import is_zipfile
 
 from aloe.folders import whole_folder
 from aloe.provenance import versions
-from aloe.records import write_text
+from aloe.writing import write_text
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -18,7 +18,7 @@ from aloe.families import families, self_judging
 from aloe.locks import Lock
 from aloe.params import ROOT, Params, load_params
 from aloe.provenance import fingerprint, git_commit, versions
-from aloe.records import write_bytes, write_text
+from aloe.writing import write_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,7 +26,7 @@ PLUMBING = frozenset(
     "base_models benchmark_contradictions clients contradictions errors families folders journal launching locks"
     " notebook_code pace params preset_data prices provenance resuming room runs show spending stages strict_yaml talk"
     " tree_figure tree_svg calibration_figure quiet sections training_sections world_sections pool_figures"
-    " training_log watching audit_figures evidence_figures".split()
+    " training_log watching audit_figures evidence_figures writing".split()
 )
 # Modules that decide in these stages only, whoever else imports them: elsewhere they are plumbing too. The switches of
 # a preset are compared as values; the two stages of training also show the words on them, and cut at their lengths.

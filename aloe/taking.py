@@ -16,9 +16,9 @@ from typing import Any
 from aloe.errors import UserError
 from aloe.launching import jobs, note
 from aloe.recipes import TrainingStage
-from aloe.records import explained_disk_errors, write_text
 from aloe.runs import Run, command_of
 from aloe.stages import STAGES, Stage
+from aloe.writing import explained_disk_errors, write_text
 
 TAKEN = STAGES[:5]
 

@@ -24,12 +24,13 @@ from aloe.judging import judge, score_frame
 from aloe.params import Params
 from aloe.policies import Entrant
 from aloe.provenance import fingerprint
-from aloe.records import Persona, read_jsonl, write_bytes, write_jsonl
+from aloe.records import Persona, read_jsonl, write_jsonl
 from aloe.runs import Run
 from aloe.training import train_dpo, train_sft
 from aloe.training_sections import NO_ARMS
 from aloe.world_sections import NO_EVIDENCE, Trainings
 from aloe.worlds import key_of, parts_of, planted, some_cases
+from aloe.writing import write_bytes
 
 
 def run_trainings(run: Run) -> pd.DataFrame:

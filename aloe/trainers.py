@@ -19,12 +19,13 @@ from aloe.losses import OF_DPO_TRAINER, WITH_REFERENCE, loss_trainer
 from aloe.params import Dpo, Sft
 from aloe.precision import as_in_training
 from aloe.recipes import TrainingStage
-from aloe.records import PreferencePair, explained_disk_errors
+from aloe.records import PreferencePair
 from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
 from aloe.room import refuse_without_disk
 from aloe.runs import Run
 from aloe.training_log import bar, progress, tensorboard
 from aloe.watching import watch
+from aloe.writing import explained_disk_errors
 
 if TYPE_CHECKING:
     from trl import DPOTrainer, SFTTrainer

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from aloe.records import explained_disk_errors, write_text
+from aloe.writing import explained_disk_errors, write_text
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

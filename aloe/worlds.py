@@ -37,8 +37,9 @@ from aloe.params import ROOT, EndpointPolicy, Params
 from aloe.policies import Entrant
 from aloe.processes import cores
 from aloe.provenance import fingerprint, simulated_model
-from aloe.records import Persona, write_text
+from aloe.records import Persona
 from aloe.runs import Run
+from aloe.writing import write_text
 
 POLICY = "hinted"
 """The responder that talks in a world; its dialogues with two replies set it against the plain one."""

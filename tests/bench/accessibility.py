@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from aloe.errors import UserError
 from aloe.params import ROOT
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
+from aloe.writing import write_text
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 GRAVE = ("serious", "critical")

@@ -29,8 +29,9 @@ import openai
 
 from aloe.chat import open_chat
 from aloe.params import ROOT, Endpoint, load_params
-from aloe.records import Message, write_text
+from aloe.records import Message
 from aloe.runs import OUTPUTS, Run
+from aloe.writing import write_text
 
 IN_FLIGHT = (1, 8, 32, 64, 128)
 COMPARED = 32  # in flight where the bare client is measured too

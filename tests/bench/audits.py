@@ -30,7 +30,7 @@ from aloe.label_audit import Reference, label_estimates
 from aloe.params import ROOT, Trees, load_params
 from aloe.preferences import history
 from aloe.prompts import conversation, render
-from aloe.records import DialogueTree, Message, Persona, Turn, write_text
+from aloe.records import DialogueTree, Message, Persona, Turn
 from aloe.reference import known_of
 from aloe.rule_errors import errors_in
 from aloe.runs import OUTPUTS
@@ -39,6 +39,7 @@ from aloe.sandbox.model import Knobs, complete
 from aloe.simulator_audit import user_estimates
 from aloe.telling import disclosed, facts_of, paths, told_in, words_of
 from aloe.texts import load_texts
+from aloe.writing import write_text
 
 N_TREES, N_TURNS = 40, 10
 NONE = Knobs(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

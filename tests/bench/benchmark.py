@@ -30,10 +30,11 @@ from aloe.judging import judge
 from aloe.params import ROOT, Params, load_params
 from aloe.policies import Entrant
 from aloe.prompts import conversation
-from aloe.records import Message, Transcript, write_text
+from aloe.records import Message, Transcript
 from aloe.runs import OUTPUTS, Run
 from aloe.sandbox import app
 from aloe.sandbox.model import Knobs, complete
+from aloe.writing import write_text
 
 TURNS = (1, 10)
 AIMS = {1: 8.0, 10: 2.5}  # times one by one, at least

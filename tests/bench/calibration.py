@@ -16,9 +16,9 @@ import pandas as pd
 
 from aloe import metrics
 from aloe.intervals import Array, Estimate, mean_estimate, slope_weights, two_way_estimate
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
 from aloe.stranger_intervals import Exchange, exchanged_estimate
+from aloe.writing import write_text
 
 N_PROFILES, N_PERSONALITIES, N_TURNS, N_NULL = 20, 5, 10, 2000
 PROFILES = np.repeat(np.arange(N_PROFILES), N_PERSONALITIES)

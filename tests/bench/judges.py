@@ -19,9 +19,9 @@ from scipy import stats
 from aloe.agreement import agreement_by_pair, agreement_with_truth, self_preference, self_preference_by_judge
 from aloe.calibrated import calibrated_mean
 from aloe.intervals import Estimate
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
 from aloe.sandbox import judge
+from aloe.writing import write_text
 
 N_PROFILES, N_PERSONALITIES, N_TURNS, N_LABELS = 20, 5, 4, 200
 QUALITY = {"model-a": 0.25, "model-b": 0.15, "model-c": 0.05}  # mean fit

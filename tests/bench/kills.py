@@ -24,8 +24,9 @@ from memory import some_personas
 from aloe.chat import open_chat
 from aloe.dialogues import grow_trees
 from aloe.params import ROOT, Endpoint, load_params
-from aloe.records import write_jsonl, write_text
+from aloe.records import write_jsonl
 from aloe.runs import OUTPUTS, Run
+from aloe.writing import write_text
 
 WIDTHS = (8, 1, 32)  # requests in flight of the undisturbed runs; the first is that of the killed one
 ALLOWED = 0.05  # calls answered in vain, as a share of the undisturbed count; and one per kill and request in flight

@@ -15,9 +15,10 @@ from pathlib import Path
 from aloe.chat import open_chat
 from aloe.dialogues import grow_trees
 from aloe.params import ROOT, load_params
-from aloe.records import Persona, write_jsonl, write_text
+from aloe.records import Persona, write_jsonl
 from aloe.runs import OUTPUTS, Run
 from aloe.texts import load_texts
+from aloe.writing import write_text
 
 
 def main() -> int:

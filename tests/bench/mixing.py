@@ -28,11 +28,12 @@ from aloe.held_out import held_out_loss
 from aloe.intervals import mean_estimate
 from aloe.params import Mix
 from aloe.preferences import sft_conversations
-from aloe.records import DialogueTree, Message, read_jsonl, write_text
+from aloe.records import DialogueTree, Message, read_jsonl
 from aloe.runs import OUTPUTS, Run, open_run, split_of
 from aloe.sandbox.language import words
 from aloe.sandbox.lessons import lesson, repetition
 from aloe.trainers import sft_trainer
+from aloe.writing import write_text
 
 Conversation = list[dict[str, str]]
 COLUMNS = {

@@ -11,9 +11,9 @@ from typing import Any
 
 from aloe.evidence import ALPHA, LEAST_TRUE, MOST_FALSE, QUESTIONS, world_entries
 from aloe.params import load_params
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
 from aloe.worlds import measure
+from aloe.writing import write_text
 
 OUT = OUTPUTS / "bench" / "null_worlds.csv"
 

@@ -26,9 +26,9 @@ from aloe.embedding import DIMENSION, embed
 from aloe.near_duplicates import Pool
 from aloe.params import ROOT, load_params
 from aloe.personas import expand
-from aloe.records import write_text
 from aloe.runs import OUTPUTS, Run
 from aloe.texts import load_texts
+from aloe.writing import write_text
 
 POOL, OFFERED = 331, 20  # the published pool of profiles, and one reply of the writer
 LARGE = 100_000

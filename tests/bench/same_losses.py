@@ -17,8 +17,8 @@ from typing import Any
 
 from aloe import training
 from aloe.params import load_params
-from aloe.records import write_text
 from aloe.runs import OUTPUTS, Run
+from aloe.writing import write_text
 
 COUNTS = ("sequences", "pairs", "learned_tokens", "steps")
 LOSSES = ("loss_before", "train_loss", "loss_after")

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from aloe.params import load_params
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
+from aloe.writing import write_text
 
 FIGURES = {"al_mean": "level", "ir": "IR", "slope_4_10": "slope 4 to 10"}
 

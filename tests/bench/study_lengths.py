@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from aloe.examples import Tokens
 from aloe.params import ROOT
 from aloe.preferences import dpo_pairs
-from aloe.records import DialogueTree, Message, PreferencePair, read_jsonl, write_text
+from aloe.records import DialogueTree, Message, PreferencePair, read_jsonl
+from aloe.writing import write_text
 
 WORDS = ROOT / "tests" / "data" / "pair_words.csv"
 TOKENS_A_WORD, TOKENS_A_MESSAGE = 1.3, 5  # English by a vocabulary of 128k, and what Llama 3 writes around a message

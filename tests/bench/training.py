@@ -21,8 +21,8 @@ from typing import Any
 from training_arms import DPO_ARMS, SFT_CELLS, measure, prepare
 
 from aloe.params import ROOT
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
+from aloe.writing import write_text
 
 QUICK = {"dialogues": 4, "dev": 2, "turns": 3, "rates": [1e-3], "pairs": 4, "rounds": 1, "width": 64}
 SFT_LIMITS = {"tokens": 1 / 4, "seconds": 1 / 3, "loss": 0.01}

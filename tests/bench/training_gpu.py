@@ -31,8 +31,8 @@ import torch
 from gpu_rows import ARMS, SHAPES, Row, ceiling, measure, save_model
 
 from aloe.params import ROOT
-from aloe.records import write_text
 from aloe.runs import OUTPUTS
+from aloe.writing import write_text
 
 FOUND = ("device", "tokens_per_second", "gib_above_weights", "gib_weights", "utilisation", "seconds_a_step", "steps",
          "tokens_a_step", "ceiling_tflops", "versions", "outcome")  # fmt: skip

@@ -24,8 +24,9 @@ from aloe.chat import open_chat
 from aloe.generation import open_policy
 from aloe.metrics import summarise
 from aloe.policies import Entrant
-from aloe.records import Persona, read_jsonl, write_text
+from aloe.records import Persona, read_jsonl
 from aloe.runs import OUTPUTS, Run, open_run, split_of
+from aloe.writing import write_text
 
 COLUMNS = ("preset", "seed", "cases", "stage", "settings", "level", "interval", "slope 4 to 10", "interval of slope")
 

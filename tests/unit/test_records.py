@@ -1,12 +1,7 @@
 """Records: there and back, and what is refused."""
 
-import errno
-import os
-from pathlib import Path
-
 import pytest
 
-from aloe import records
 from aloe.errors import UserError
 from aloe.records import (
     DialogueTree,
@@ -18,10 +13,9 @@ from aloe.records import (
     Turn,
     read_jsonl,
     to_json,
-    write_bytes,
     write_jsonl,
-    write_text,
 )
+from aloe.writing import write_text
 
 PERSONA = Persona("train-p1-t1", "train-p1", "train-t1", "Ana, 40,\nbaker", "blunt “always”")
 
@@ -125,31 +119,3 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not UTF-8"):
         read_jsonl(Message, tmp_path / "x.jsonl")
-
-
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "results.jsonl"
-    write_text(path, "old")
-
-    def fail(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(records.os, "fsync", fail)
-    with pytest.raises(UserError, match=r"results\.jsonl could not be written: the disk is full"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_error_that_is_no_full_disk_stays_what_it_is(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError):
-        write_bytes(tmp_path / "folder", b"x")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_really_full_device_is_a_sentence():
-    explained = records.explained_disk_errors(Path("x"))
-    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(UserError, match="disk is full"), explained:
-        full.write(b"x")
