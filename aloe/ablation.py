@@ -10,8 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from aloe.comparisons import compare
+from aloe.findings import signed
 from aloe.intervals import Estimate
 from aloe.metrics import paired_difference
+from aloe.tables import p_text
 
 
 def compare_arms(scores: pd.DataFrame, reference: Mapping[str, str], confidence: float) -> dict[str, dict[str, Any]]:
@@ -24,18 +27,21 @@ def compare_arms(scores: pd.DataFrame, reference: Mapping[str, str], confidence:
 
     Returns:
         By arm: `reference`, `n_cases`, and the differences `al_mean` and `ir` with `_ci`, and `al` (per turn) with
-        `al_ci`; an interval is None with a single profile. Arms of which either side was not scored are left out.
+        `al_ci`; an interval is None with a single profile, and so are `al_mean_p_holm` and `ir_p_holm`, p-values that
+        are corrected for all of both. Arms of which either side was not scored are left out.
     """
     scored, found = set(scores["policy"]), {}
-    for arm, other in reference.items():
-        if {arm, other} <= scored:
-            gap = paired_difference(scores, arm, other, confidence)
-            found[arm] = {
-                "reference": other, "n_cases": gap.n_cases,
-                "al_mean": gap.al_mean.value, "al_mean_ci": _interval(gap.al_mean),
-                "ir": gap.ir.value, "ir_ci": _interval(gap.ir),
-                "al": [turn.value for turn in gap.by_turn], "al_ci": [_interval(turn) for turn in gap.by_turn],
-            }  # fmt: skip
+    pairs = [(arm, other) for arm, other in reference.items() if {arm, other} <= scored]
+    tests = compare(scores, pairs, confidence).to_dict("records")
+    for (arm, other), test in zip(pairs, tests, strict=True):
+        gap = paired_difference(scores, arm, other, confidence)
+        found[arm] = {
+            "reference": other, "n_cases": gap.n_cases,
+            "al_mean": gap.al_mean.value, "al_mean_ci": _interval(gap.al_mean),
+            "ir": gap.ir.value, "ir_ci": _interval(gap.ir),
+            "al": [turn.value for turn in gap.by_turn], "al_ci": [_interval(turn) for turn in gap.by_turn],
+            **{name: None if pd.isna(test[name]) else test[name] for name in ("al_mean_p_holm", "ir_p_holm")},
+        }  # fmt: skip
     return found
 
 
@@ -62,16 +68,18 @@ def markdown_page(metrics: Mapping[str, Any] | None, digest: str) -> str:
         )
     benchmark = metrics["benchmark"]
     last = benchmark["n_turns"]
-    titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "IR")
-    rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 4)]
+    titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR", "p of IR, corrected")
+    rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 6)]
     for arm, gap in found.items():
-        turns = [_shown(gap["al"][turn], gap["al_ci"][turn], 2) for turn in (0, -1)]
-        rows.append((f"`{arm}`", f"`{gap['reference']}`", *turns, _shown(gap["al_mean"], gap["al_mean_ci"], 2),
-                     _shown(gap["ir"], gap["ir_ci"], 3)))  # fmt: skip
+        turns = [signed(gap["al"][turn], gap["al_ci"][turn], 2) for turn in (0, -1)]
+        rows.append((f"`{arm}`", f"`{gap['reference']}`", *turns,
+                     signed(gap["al_mean"], gap["al_mean_ci"], 2), _p(gap, "al_mean"),
+                     signed(gap["ir"], gap["ir_ci"], 3), _p(gap, "ir")))  # fmt: skip
     what = "**Simulated.** " if metrics["simulated"] else ""
     return (
         f"{what}Each arm minus the policy beside it, on the same {benchmark['n_cases']} held-out cases, with intervals "
-        f"clustered on profiles (below zero: the arm is worse). Run `{metrics['preset']}`, seed {metrics['seed']}; "
+        f"clustered on profiles (below zero: the arm is worse), and p-values corrected for how many differences stand "
+        f"here (Holm). Run `{metrics['preset']}`, seed {metrics['seed']}; "
         f"commit {benchmark.get('arms_commit') or 'unknown'}; hash of its `metrics.json`: {digest[:12]}.\n\n"
         + "\n".join(f"| {' | '.join(row)} |" for row in rows)
     )
@@ -86,6 +94,7 @@ def _interval(estimate: Estimate) -> list[float] | None:
     return None if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
 
 
-def _shown(value: float, interval: Sequence[float] | None, digits: int) -> str:
-    ends = f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]" if interval else ""
-    return f"{value:+.{digits}f}{ends}"
+def _p(gap: Mapping[str, Any], name: str) -> str:
+    """A corrected p-value; a dash where there is none, as in results of earlier versions."""
+    found = gap.get(f"{name}_p_holm")
+    return p_text(float("nan") if found is None else found)

@@ -93,6 +93,17 @@ def both_intervals(
     return table.astype({name: float for name in table.columns if name != "policy"})
 
 
+def with_two_way(policies: Mapping[str, Mapping[str, Any]], table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The policies' entries of `metrics.json` with those of `both_intervals` as `<name>_two_way_ci`."""
+    found = {policy: dict(own) for policy, own in policies.items()}
+    for row in table.to_dict("records"):
+        for name in ("al_mean", "ir", "dal", "dal_ir"):
+            ends = [row[f"{name}_two_way_low"], row[f"{name}_two_way_high"]]
+            if not any(map(pd.isna, ends)):
+                found[row["policy"]][f"{name}_two_way_ci"] = ends
+    return found
+
+
 def _compared(
     frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], weights: Mapping[str, Callable[[int], Array]],
     confidence: float,

@@ -15,6 +15,8 @@ WHAT = {
     "sft_preferred": "fine-tuned on the replies that the user would prefer",
     "dpo": "optimised on pairs of both, starting from `sft_preferred`",
 }
+LEARNED = ("dpo", "sft_preferred")
+"""The policies that the study trains to adapt, the last one first."""
 NONE = "–"
 NBSP = "\u00a0"  # keeps an interval on one line
 
@@ -111,6 +113,25 @@ def dal_sentence(benchmark: Mapping[str, Any]) -> str:
                if gap.get("dal") is not None and verdict(gap["dal"], gap.get("dal_ci")) == "higher"]  # fmt: skip
     more = f" On the same people, dAL is above that of `base` with {_listed(further)}." if any(gaps.values()) else ""
     return f"By dAL, replies are {'; '.join(parts)}.{more}"
+
+
+def two_way_sentence(benchmark: Mapping[str, Any]) -> str:
+    """What is told apart from 0 with the personalities as they are and no longer for others; empty if not computed."""
+    titles, lost, known = {"ir": "IR", "dal": "dAL", "dal_ir": "slope of dAL"}, [], False
+    for policy, own in benchmark["policies"].items():
+        wide = {name: own[f"{name}_two_way_ci"] for name in titles if own.get(f"{name}_two_way_ci")}
+        known = known or bool(wide)
+        gone = [
+            titles[name]
+            for name, ends in wide.items()
+            if verdict(own[name], own.get(f"{name}_ci")) != NOT_APART and verdict(own[name], ends) == NOT_APART
+        ]
+        if gone:
+            lost.append(f"{_listed(gone)} of `{policy}`")
+    if not known:
+        return ""
+    said = f"these are no longer told apart from 0: {'; '.join(lost)}" if lost else "the same still holds"
+    return f"For other personalities too (two-way intervals), {said}."
 
 
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aloe.families import families, self_judging
 from aloe.findings import (
+    LEARNED,
     NOT_APART,
     dal_sentence,
     differences_table,
@@ -18,6 +19,7 @@ from aloe.findings import (
     late_sentence,
     manner_sentence,
     policies_table,
+    two_way_sentence,
     verdict,
 )
 from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
@@ -43,8 +45,6 @@ Models favour their own, so judges of another family may see smaller differences
 _UNPARSEABLE = """
 Answers that have to be of a fixed form and were not, also after one repair, are counted as unparseable and never
 guessed: %s."""
-LEARNED = ("dpo", "sft_preferred")
-"""The policies that the study trains to adapt, the last one first."""
 
 
 def fields(run: Run) -> dict[str, str]:
@@ -55,8 +55,9 @@ def fields(run: Run) -> dict[str, str]:
     """
     metrics = finished_metrics(run)
     benchmark = metrics["benchmark"]
+    found = (_answer(benchmark), _rises(benchmark), _beside(benchmark), _personal(benchmark))
     return {
-        "found": " ".join(filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark)))),
+        "found": " ".join(filter(None, found)),
         "sure": _sure(run, metrics),
         "simulated": _simulated(metrics),
         "sentence": headline(run).sentence,
@@ -100,6 +101,25 @@ def _unparseable(run: Run) -> str:
     return _UNPARSEABLE % counted if counted else ""
 
 
+def _answer(benchmark: Mapping[str, Any]) -> str:
+    """The answer to what was asked, by dAL: is it above `base`'s, does it grow with the turns? Empty without either."""
+    policies, gaps = benchmark["policies"], benchmark.get("differences", {})
+    learned = next((name for name in LEARNED if policies.get(name, {}).get("dal") is not None), None)
+    beyond = gaps.get(f"{learned} - base", {})
+    if learned is None or beyond.get("dal") is None or "shift_level" in benchmark:
+        return ""
+    own, told = policies[learned], gaps.get(f"told - {learned}")
+    if verdict(beyond["dal"], beyond.get("dal_ci")) != "higher":
+        return f"**Not shown**: replies of `{learned}` suit their own user no more than those of `base` do."
+    short = told is not None and verdict(told["al_mean"], told["al_mean_ci"]) == "higher"
+    grows = verdict(own["dal_ir"], own.get("dal_ir_ci")) == "higher"
+    more = "and more so from turn to turn" if grows else "but not shown to do so more from turn to turn"
+    left = ", short of the same model told the persona" if short else ""
+    answer = "Yes" if grows and not short else "Yes, in part"
+    return (f"**{answer}**: replies of `{learned}` suit their own user beyond what suits a stranger, further than "
+            f"those of `base`, {more}{left}.")  # fmt: skip
+
+
 def _rises(benchmark: Mapping[str, Any]) -> str:
     """With whom the level rises from turn to turn."""
     said = _grouped({name: verdict(own["ir"], own.get("ir_ci")) for name, own in benchmark["policies"].items()})
@@ -133,7 +153,7 @@ def _sure(run: Run, metrics: Mapping[str, Any]) -> str:
     return (f"{level} intervals from {benchmark['n_cases']} held-out people{of}, {benchmark['n_turns']} turns each: "
             f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, "
             f"and neither for other personalities nor for another training: this is one run, with seed "
-            f"{metrics['seed']}.")  # fmt: skip
+            f"{metrics['seed']}. {two_way_sentence(benchmark)}").strip()  # fmt: skip
 
 
 def _simulated(metrics: Mapping[str, Any]) -> str:

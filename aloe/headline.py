@@ -93,7 +93,7 @@ def unheard_sentence(run: Run) -> str:
     if not shares:
         return ""
     each = ", ".join(f"`{name}` {row['share']:.0%}" for name, row in shares.items())
-    return f"Replies with a word that nobody used in the study, most of them garbled: {each}."
+    return f"Replies with a word that nobody used in the study, be it garbled or from pretraining: {each}."
 
 
 def note(folder: Path) -> str | None:

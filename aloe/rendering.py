@@ -128,6 +128,8 @@ def write_source(run: Run, folder: Path, stopped: Stopped | None = None) -> None
         (_DOWNLOADS, _DOWNLOADS, downloads.page_fields(figures, data, titles)),
     ):  # fmt: skip
         text = Template((folder / name).read_text(encoding="utf-8")).substitute(values)
+        if name == _EVIDENCE and not _stored("evidence", run).is_file():  # its sections have nothing to show
+            text = text.partition("\n## ")[0] + "\n"
         (folder / target).write_text(text, encoding="utf-8")
     (folder / "unfinished.md").unlink()
     _keep_links(folder, {*pages, *(f"notebooks/{name}.ipynb" for name in notebooks)})

@@ -3,7 +3,8 @@
 In: frames and nested dicts of numbers. Out: frames of text, for display only. This module knows no file.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,12 +24,15 @@ def rounded(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     return pd.DataFrame({name: _texts(frame[name], digits) for name in frame.columns}, index=frame.index)
 
 
-def with_intervals(frame: pd.DataFrame, ends: Mapping[str, tuple[str, str]], digits: int = 2) -> pd.DataFrame:
+def with_intervals(
+    frame: pd.DataFrame, ends: Mapping[str, tuple[str, str]], digits: int = 2, p: Sequence[str] = ()
+) -> pd.DataFrame:
     """`rounded`, with each value and its interval in one column.
 
     Args:
         frame: numbers.
         ends: by column of values, the columns of its lower and upper end, which are left out of the result.
+        p: columns of p-values, where a small one is no 0.
 
     >>> frame = pd.DataFrame({"share": [0.5, 1.0], "low": [0.25, None], "high": [0.75, None]})
     >>> with_intervals(frame, {"share": ("low", "high")})["share"].str.replace(NBSP, " ").tolist()
@@ -39,7 +43,18 @@ def with_intervals(frame: pd.DataFrame, ends: Mapping[str, tuple[str, str]], dig
     for name, (low, high) in ends.items():
         rows = zip(frame[name].astype(object), frame[low].astype(object), frame[high].astype(object), strict=True)
         shown[name] = [_with_interval(*row, digits) for row in rows]
+    for name in p:
+        shown[name] = [p_text(value) for value in frame[name].astype(float)]
     return shown
+
+
+def p_text(p: float) -> str:
+    """A p-value as text, a dash for NaN.
+
+    >>> p_text(0.0412), p_text(3e-9)
+    ('0.041', '<0.001')
+    """
+    return NONE if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def interval_table(found: Mapping[str, Mapping[str, Any]], digits: int = 2) -> pd.DataFrame:

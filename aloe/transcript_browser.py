@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from aloe.findings import LEARNED
 from aloe.records import Transcript
 from aloe.telling import facts_of, told_in, words_of
 
 KEYS = ("policy", "case", "profile_id", "personality_id", "turn", "judge")
 LABELS = {
     "level": "level",
-    "level_shuffled": "level against another persona",
-    "level_blind": "level by a judge blind to the persona",
+    "level_shuffled": "the same for a stranger",
+    "level_blind": "judged without a persona",
 }
 """What the columns of scores are called on the page; another one by its own name."""
 INDEX = "index.js"
@@ -70,9 +71,15 @@ def browser_files(transcripts: Sequence[Transcript], scores: pd.DataFrame) -> di
         "policies": policies, "judges": judges, "scores": [[name, LABELS.get(name, name)] for name in columns],
         "profiles": [{"id": name, "pieces": pieces(text)} for name, text in profiles],
         "personalities": [{"id": name, "text": text} for name, text in personalities], "cases": cases,
-        "dialogues": [],
+        "dialogues": [], "first": _first(policies, cases),
     }  # fmt: skip
     return {INDEX: f"var aloeTranscripts = {script_json(index)};\n", **files}
+
+
+def _first(policies: Sequence[str], cases: Sequence[Sequence[Any]]) -> int:
+    """The place of the conversation that the page begins with: one of the policy that was trained to adapt."""
+    wanted = next((policies.index(name) for name in LEARNED if name in policies), 0)
+    return next((place for place, case in enumerate(cases) if case[0] == wanted), 0)
 
 
 def pieces(profile: str) -> list[tuple[str, int | None]]:

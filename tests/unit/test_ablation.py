@@ -5,6 +5,7 @@ from test_rendering import execute_all, run  # noqa: F401
 
 from aloe import rendering
 from aloe.ablation import arm_frame, compare_arms, markdown_page
+from aloe.findings import NBSP
 from aloe.judging import score_frame
 from aloe.records import Judgement
 
@@ -41,6 +42,7 @@ def test_one_profile_leaves_no_interval_and_no_arm_no_row():
     alone = {policy: {"p1": cases["p1"]} for policy, cases in LEVELS.items()}
     gap = compare_arms(scores(alone), {"arm": "dpo"}, 0.95)["arm"]
     assert gap["al_mean_ci"] is None
+    assert gap["ir_p_holm"] is None
     assert arm_frame({"arm": gap})["ir_low"].isna().all()
     assert compare_arms(scores(), {}, 0.95) == {}
     assert arm_frame({}).empty
@@ -51,7 +53,15 @@ def test_the_page_has_the_stored_numbers_and_where_they_come_from():
     assert "**Simulated.**" in page
     assert "Run `ablation`, seed 3; commit abc123; hash of its `metrics.json`: 0123456789ab." in page
     assert "| `arm` | `dpo` | -0.50 [" in page
-    assert "| -1.00 [-1.00, -1.00] |" in page
+    assert f"| -1.00 [-1.00,{NBSP}-1.00] |" in page
+    assert page.splitlines()[-1].endswith("| 0.500 |")  # of IR: t = -1 with one degree of freedom
+
+
+def test_a_result_of_an_earlier_version_has_no_p_values():
+    stored = metrics()
+    for name in ("al_mean_p_holm", "ir_p_holm"):
+        del stored["benchmark"]["arms"]["arm"][name]
+    assert markdown_page(stored, "0").splitlines()[-1].endswith("| – |")
 
 
 @pytest.mark.parametrize("nothing", [None, {"benchmark": {"policies": {}}}])

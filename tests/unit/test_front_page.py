@@ -46,6 +46,41 @@ def test_the_level_for_ones_own_persona_is_said_where_it_was_measured(run):
     assert "not told apart from replies to anybody with `base`" in said
 
 
+@pytest.mark.parametrize(
+    "beyond, slope, told, said",
+    [
+        ([0.1, 0.7], [0.01, 0.2], [-0.2, 0.4], "**Yes**: replies of `dpo` suit their own user"),
+        (
+            [0.1, 0.7],
+            [0.01, 0.2],
+            [0.1, 0.4],
+            "and more so from turn to turn, short of the same model told the persona.",
+        ),
+        ([0.1, 0.7], [-0.1, 0.2], [-0.2, 0.4], "**Yes, in part**: replies of `dpo`"),
+        ([-0.1, 0.7], [0.01, 0.2], [-0.2, 0.4], "**Not shown**: replies of `dpo`"),
+    ],
+)
+def test_what_was_asked_has_an_answer_that_follows_from_intervals(run, beyond, slope, told, said):
+    benchmark = run.read_metrics()["benchmark"]
+    benchmark["policies"]["dpo"] |= {"dal": 0.4, "dal_ci": [0.1, 0.7], "dal_ir": 0.1, "dal_ir_ci": slope}
+    benchmark["differences"]["dpo - base"] |= {"dal": 0.4, "dal_ci": beyond}
+    benchmark["differences"]["told - dpo"] = {"al_mean": 0.1, "al_mean_ci": told, "ir": 0.0, "ir_ci": [-1.0, 1.0]}
+    run.update_metrics({"benchmark": benchmark})
+    assert said in front_page.fields(run)["found"]
+
+
+def test_what_does_not_hold_for_other_personalities_is_named(run):
+    policies = run.read_metrics()["benchmark"]["policies"]
+    assert "two-way" not in front_page.fields(run)["sure"]  # not computed, not said
+    policies["dpo"] |= {"ir_two_way_ci": [-0.1, 1.1]}
+    policies["told"] |= {"ir_two_way_ci": [-0.8, -0.2]}
+    run.update_metrics({"benchmark": {"policies": policies}})
+    assert front_page.fields(run)["sure"].endswith("no longer told apart from 0: IR of `dpo`.")
+    policies["dpo"] |= {"ir_two_way_ci": [0.1, 0.9]}
+    run.update_metrics({"benchmark": {"policies": policies}})
+    assert front_page.fields(run)["sure"].endswith("the same still holds.")
+
+
 def test_how_sure_names_cases_profiles_turns_and_the_one_seed(run):
     sure = front_page.fields(run)["sure"]
     assert sure.startswith("95% intervals from 8 held-out people of 4 profiles, 2 turns each")

@@ -1,5 +1,6 @@
 """The report: built from executed notebooks without a warning, whole, and without a resource on a network."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aloe import headline, rendering
 from aloe.errors import UserError
 from aloe.headline import markdown_table, publish, text_table
 from aloe.params import load_params
+from aloe.rendered_notebooks import UNASKED, folded
 from aloe.report.mathml import mathml
 from aloe.runs import Run
 from aloe.stages import STAGES
@@ -70,6 +72,27 @@ def test_the_report_is_built_without_warnings_and_asks_no_network(run):
         assert not [address for address in loaded if re.match(r"(https?:)?//", address)], html
     for style in run.report.rglob("*.css"):
         assert not re.search(r"url\([\"']?(https?:)?//|@import\s+[\"']?http", style.read_text()), style
+
+
+def test_sections_that_were_not_asked_are_named_and_left_out(tmp_path):
+    text, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    unasked = [nbformat.v4.new_output("stream", name="stdout", text=f"x\n{UNASKED} nobody was.\n")]
+    cells = [text("# Book"), text("## Further"), text("### Who\n\nWords."), code("1", outputs=unasked),
+             text("#### Why"), code("2"), text("### When"), code("3"), text("### Where"),
+             code("4", outputs=unasked)]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "book.ipynb")
+    shown = json.loads(folded(tmp_path / "book.ipynb", {}, {}))["cells"]
+    assert ["".join(cell["source"]) for cell in shown] == [
+        "# Book", "## Further\n\nNot asked of this run, and left out here: *Who*; *Where*.", "### When", "3",
+    ]  # fmt: skip
+
+
+def test_the_page_on_evidence_is_one_paragraph_where_nothing_is_stored(run, tmp_path):
+    execute_all(run)
+    rendering.write_source(run, tmp_path / "source")
+    page = (tmp_path / "source" / "pages" / "evidence.md").read_text()
+    assert "`make all PRESET=evidence` makes it" in page
+    assert "##" not in page
 
 
 @pytest.mark.parametrize("formula, spaced", [(r"\log p", True), (r"\ln 2", True), (r"\log \sigma", True),

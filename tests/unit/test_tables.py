@@ -12,6 +12,11 @@ def test_docstring_examples_are_true():
     assert doctest.testmod(tables).failed == 0
 
 
+def test_a_small_p_value_is_no_zero():
+    frame = pd.DataFrame({"gap": [1.0, 0.0], "p": [1e-7, None]})
+    assert tables.with_intervals(frame, {}, 3, ["p"])["p"].tolist() == ["<0.001", "–"]
+
+
 def test_counts_stay_whole_and_a_missing_number_is_a_dash():
     frame = pd.DataFrame({"n": [1200.0, np.nan], "share": [0.25, np.nan], "kept": [True, False], "who": ["ann", None]})
     shown = tables.rounded(frame, 2)

@@ -44,10 +44,17 @@ def test_where_the_user_becomes_somebody_else_facts_are_those_of_the_new_person(
     assert second[2] == [0, 1]  # both of Bob's, bread too, although Ann had told of hers
 
 
+def test_the_page_begins_with_a_conversation_of_the_trained_policy():
+    data, _ = read(browser_files(HELD, frame(level=[2, 4])))
+    assert data["policies"][data["cases"][data["first"]][0]] == "dpo"
+    alone, _ = read(browser_files([held for held in HELD if held.policy == "base"], frame(level=[2, 4])))
+    assert alone["first"] == 0
+
+
 def test_scores_stand_beside_their_reply_and_further_columns_of_numbers_beside_the_level():
     given = frame(level=[2, None], level_shuffled=[1, 5], reason=["x", "y"])
     data, dialogues = read(browser_files(HELD, given))
-    assert data["scores"] == [["level", "level"], ["level_shuffled", "level against another persona"]]
+    assert data["scores"] == [["level", "level"], ["level_shuffled", "the same for a stranger"]]
     assert [turn[3] for turn in dialogues[0][0]] == [[[0, 2, 1]], [[0, None, 5]]]
     assert [turn[3] for turn in dialogues[1][0]] == [[], []]  # dpo was not scored
     assert [case[5] for case in data["cases"]] == [[2, None], [None, None]]

@@ -159,9 +159,9 @@
     let asked = [];
     try {
       asked = location.hash.slice(1).split("/").map(decodeURIComponent);
-    } catch { /* an address that somebody has mistyped: begin with the first conversation */ }
+    } catch { /* an address that somebody has mistyped: begin as without one */ }
     const place = data.cases.findIndex((one) => data.policies[one[0]] === asked[0] && one[2] === asked[1]);
-    if (place < 0) return 0;
+    if (place < 0) return data.first;
     choices.forEach((choice) => { part(choice).value = ""; });
     part("policy").value = String(data.cases[place][0]);
     if (asked[2]) part("turn").value = String(Number(asked[2]) - 1);
