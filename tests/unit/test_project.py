@@ -129,6 +129,7 @@ def test_what_is_pure_knows_neither_runs_nor_models(name):
         waiting += new
     pure = (
         "records",
+        "writing",
         "errors",
         "intervals",
         "null_bands",
