@@ -55,9 +55,9 @@ def fields(run: Run) -> dict[str, str]:
     """
     metrics = finished_metrics(run)
     benchmark = metrics["benchmark"]
-    found = (_answer(benchmark), _rises(benchmark), _beside(benchmark), _personal(benchmark))
+    numbers = " ".join(filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark))))
     return {
-        "found": " ".join(filter(None, found)),
+        "found": f"{_answer(benchmark)}\n\n{numbers}".strip(),
         "sure": _sure(run, metrics),
         "simulated": _simulated(metrics),
         "sentence": headline(run).sentence,

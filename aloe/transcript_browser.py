@@ -20,8 +20,8 @@ from aloe.telling import facts_of, told_in, words_of
 KEYS = ("policy", "case", "profile_id", "personality_id", "turn", "judge")
 LABELS = {
     "level": "level",
-    "level_shuffled": "the same for a stranger",
-    "level_blind": "judged without a persona",
+    "level_shuffled": "for a stranger",
+    "level_blind": "without a persona",
 }
 """What the columns of scores are called on the page; another one by its own name."""
 INDEX = "index.js"

@@ -54,7 +54,7 @@ def test_the_page_begins_with_a_conversation_of_the_trained_policy():
 def test_scores_stand_beside_their_reply_and_further_columns_of_numbers_beside_the_level():
     given = frame(level=[2, None], level_shuffled=[1, 5], reason=["x", "y"])
     data, dialogues = read(browser_files(HELD, given))
-    assert data["scores"] == [["level", "level"], ["level_shuffled", "the same for a stranger"]]
+    assert data["scores"] == [["level", "level"], ["level_shuffled", "for a stranger"]]
     assert [turn[3] for turn in dialogues[0][0]] == [[[0, 2, 1]], [[0, None, 5]]]
     assert [turn[3] for turn in dialogues[1][0]] == [[], []]  # dpo was not scored
     assert [case[5] for case in data["cases"]] == [[2, None], [None, None]]
