@@ -26,7 +26,7 @@ from aloe.provenance import fingerprint
 from aloe.rendering import Stopped, build_report, report_is_current
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
-from aloe.taking import take
+from aloe.taking import take, unfinished_source
 from aloe.writing import write_text
 
 # What a stage leaves is found by looking; these are not results of a stage.
@@ -58,6 +58,11 @@ def run_all(run: Run, preset: str, seed: int | None) -> None:
         NotebookFailed: a notebook stopped with another error.
     """
     check_files(run.params)
+    if first := unfinished_source(run):
+        print(f"{run.name} takes the models of {first.name}, which is not at its end here, so that is run first; "
+              f"simulated, it costs nothing but time.\n", flush=True)  # fmt: skip
+        run_all(first, str(run.params.models_from), seed)
+        print(f"\nNow {run.name}:", flush=True)
     run.root.mkdir(parents=True, exist_ok=True)
     with run.run_lock():
         if run.params.models_from:

@@ -16,7 +16,7 @@ from typing import Any
 from aloe.errors import UserError
 from aloe.launching import jobs, note
 from aloe.recipes import TrainingStage
-from aloe.runs import Run, command_of
+from aloe.runs import Run, command_of, open_run
 from aloe.stages import STAGES, Stage
 from aloe.writing import explained_disk_errors, write_text
 
@@ -32,6 +32,20 @@ def source_of(run: Run) -> Run:
     name = f"{run.params.models_from}{suffix}"
     seed = run.params.seed if suffix else None
     return Run(name, run.params, run.root.with_name(name), command_of(str(run.params.models_from), seed))
+
+
+def unfinished_source(run: Run) -> Run | None:
+    """The simulated run that a simulated one takes from, if that lacks a stage: it can be run first, for time alone.
+
+    None where nothing is taken, all is there, or a real model might be asked and paid.
+    """
+    if not run.params.models_from or not run.params.simulated:
+        return None
+    named = source_of(run)
+    own = open_run(run.params.models_from, run.params.seed if named.name != run.params.models_from else None,
+                   run.root.parent)  # fmt: skip
+    done = own.read_manifest().get("stages", {}) if own.manifest.is_file() else {}
+    return own if own.params.simulated and not {stage.name for stage in TAKEN} <= set(done) else None
 
 
 def take(run: Run, why_to_run: Callable[[Stage, Run], str | None], refuse_damage: Callable[[Run], None]) -> None:

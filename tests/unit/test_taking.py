@@ -40,14 +40,16 @@ class Study:
         (self.sources / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
 
     def make(self, run: Run) -> list[str]:
-        def write(name: str, text: str) -> None:
-            (run.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (run.root / name).unlink(missing_ok=True)  # as the stages do: a file is replaced, never written into
-            (run.root / name).write_text(text)
-
         def execute(notebook: Path, target: Path, parameters: dict) -> None:
+            own = next(each for each in (run, self.source) if target.is_relative_to(each.root))
+
+            def write(name: str, text: str) -> None:
+                (own.root / name).parent.mkdir(parents=True, exist_ok=True)
+                (own.root / name).unlink(missing_ok=True)  # as the stages do: a file is replaced, never written into
+                (own.root / name).write_text(text)
+
             self.executed.append(notebook.stem)
-            names = {"write": write, "read": lambda n: (run.root / n).read_text(), "metric": run.update_metrics}
+            names = {"write": write, "read": lambda n: (own.root / n).read_text(), "metric": own.update_metrics}
             for code in code_cells(notebook):
                 exec(code, names)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,9 +160,19 @@ def test_a_file_that_is_gone_is_linked_again(study):
     assert (study.run.root / "words.txt").read_text() == "one"
 
 
-def test_without_the_other_run_nothing_is_trained_and_the_command_is_named(study):
+def test_a_simulated_run_that_is_not_there_is_run_first(study, capsys):
+    assert study.make(study.run) == ["04_sft", "06_aloe_benchmark", "06_aloe_benchmark"]
+    said = capsys.readouterr().out
+    assert "other takes the models of smoke, which is not at its end here, so that is run first" in said
+    assert (study.source.root / "scores.txt").is_file()
+    assert study.make(study.run) == []
+    assert "run first" not in capsys.readouterr().out
+
+
+def test_one_with_real_models_is_not_run_unasked_and_the_command_is_named(study):
+    real = dataclasses.replace(study.run, params=dataclasses.replace(study.run.params, simulated=False))
     with pytest.raises(UserError, match=r"has no models to take.*run `make all PRESET=smoke` first"):
-        study.make(study.run)
+        study.make(real)
     assert study.executed == []
 
 
