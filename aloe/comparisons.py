@@ -95,13 +95,19 @@ def both_intervals(
 
 def with_two_way(policies: Mapping[str, Mapping[str, Any]], table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The policies' entries of `metrics.json` with those of `both_intervals` as `<name>_two_way_ci`."""
-    found = {policy: dict(own) for policy, own in policies.items()}
-    for row in table.to_dict("records"):
-        for name in ("al_mean", "ir", "dal", "dal_ir"):
-            ends = [row[f"{name}_two_way_low"], row[f"{name}_two_way_high"]]
-            if not any(map(pd.isna, ends)):
-                found[row["policy"]][f"{name}_two_way_ci"] = ends
-    return found
+    names = {name: name for name in ("al_mean", "ir", "dal", "dal_ir")}
+    wide = {row["policy"]: two_way_ends(row, names) for row in table.to_dict("records")}
+    return {policy: {**own, **wide[policy]} for policy, own in policies.items()}
+
+
+def two_way_ends(row: Mapping[Any, Any], names: Mapping[str, str]) -> dict[str, list[float]]:
+    """The two-way intervals in a row of `compare` or `both_intervals`, by new names: `<new>_two_way_ci`, if known.
+
+    >>> two_way_ends({"ir_two_way_low": -0.5, "ir_two_way_high": 1.0}, {"ir": "dal_ir"})
+    {'dal_ir_two_way_ci': [-0.5, 1.0]}
+    """
+    ends = {new: [row[f"{old}_two_way_low"], row[f"{old}_two_way_high"]] for old, new in names.items()}
+    return {f"{name}_two_way_ci": own for name, own in ends.items() if not any(map(pd.isna, own))}
 
 
 def _compared(

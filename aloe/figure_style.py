@@ -63,6 +63,7 @@ def whole_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
 
 
-def legend_outside(ax: Axes) -> None:
-    """A legend right of the Axes, where it covers nothing."""
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+def legend_outside(ax: Axes, below: bool = False) -> None:
+    """A legend right of the Axes, or below where the figure is to be read on a phone too; it covers nothing."""
+    where = {"bbox_to_anchor": (0, -0.14), "ncols": 3} if below else {"bbox_to_anchor": (1.01, 1)}
+    ax.legend(loc="upper left", frameon=False, fontsize=9, **where)

@@ -40,8 +40,8 @@ def al_curves(
         confidence: of the bands, named in the title.
     """
     bands = "" if confidence is None else f" with {confidence:.0%} band"
-    many = curves["policy"].nunique() > MANY
-    ax = prepare(curves, ax, (9, 6) if many else (7.5, 4.2), f"Alignment level by turn, mean over cases{bands}", note)
+    many, alone = curves["policy"].nunique() > MANY, ax is None
+    ax = prepare(curves, ax, (9, 6) if many else (6.2, 4.6), f"Alignment level by turn, mean over cases{bands}", note)
     last = curves.loc[curves.groupby("policy")["turn"].idxmax()].sort_values("al", ascending=False)
     styles = policy_styles(curves["policy"])
     for policy in last["policy"]:
@@ -51,7 +51,7 @@ def al_curves(
                         alpha=0.08 if many else 0.2, lw=0)  # fmt: skip
     ax.set(xlabel="turn k", ylabel="AL(k), level 1 to 5", ylim=(0.9, 5.1))
     whole_numbers(ax)
-    legend_outside(ax)
+    legend_outside(ax, below=alone and not many)
     return ax
 
 

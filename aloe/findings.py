@@ -116,22 +116,29 @@ def dal_sentence(benchmark: Mapping[str, Any]) -> str:
 
 
 def two_way_sentence(benchmark: Mapping[str, Any]) -> str:
-    """What is told apart from 0 with the personalities as they are and no longer for others; empty if not computed."""
+    """What is told apart from 0 with the personalities as they are and no longer for others; empty if not computed.
+
+    Of policies that is asked of IR, dAL and its slope, of paired differences also of AVG.
+    """
     titles, lost, known = {"ir": "IR", "dal": "dAL", "dal_ir": "slope of dAL"}, [], False
-    for policy, own in benchmark["policies"].items():
-        wide = {name: own[f"{name}_two_way_ci"] for name in titles if own.get(f"{name}_two_way_ci")}
-        known = known or bool(wide)
-        gone = [
-            titles[name]
-            for name, ends in wide.items()
-            if verdict(own[name], own.get(f"{name}_ci")) != NOT_APART and verdict(own[name], ends) == NOT_APART
-        ]
-        if gone:
-            lost.append(f"{_listed(gone)} of `{policy}`")
+    for part, own_titles in (("policies", titles), ("differences", {"al_mean": "AVG", **titles})):
+        for title, own in benchmark.get(part, {}).items():
+            known = known or any(own.get(f"{name}_two_way_ci") for name in own_titles)
+            gone = [word for name, word in own_titles.items() if lost_for_others(own, name)]
+            if gone:
+                shown = f"`{title}`".replace(" - ", "` − `")
+                lost.append(f"{_listed(gone)} of {shown}")
     if not known:
         return ""
-    said = f"these are no longer told apart from 0: {'; '.join(lost)}" if lost else "the same still holds"
-    return f"For other personalities too (two-way intervals), {said}."
+    said = f"no longer told apart from 0: {'; '.join(lost)}" if lost else "all of these are still told apart from 0"
+    return f"Of IR, dAL and paired differences, where other personalities are meant too (two-way intervals): {said}."
+
+
+def lost_for_others(own: Mapping[str, Any], name: str) -> bool:
+    """Is a number told apart from 0 with the personalities as they are, and not for other ones?"""
+    wide = own.get(f"{name}_two_way_ci")
+    told = wide and verdict(own[name], own.get(f"{name}_ci")) != NOT_APART
+    return bool(told) and verdict(own[name], wide) == NOT_APART
 
 
 def manner_sentence(benchmark: Mapping[str, Any]) -> str:
@@ -179,15 +186,27 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
     """A value with its interval in brackets, as far as there is one."""
     if value is None:
         return NONE
-    return f"{value:.{digits}f}" + (
-        "" if low is None or high is None else f" [{low:.{digits}f},{NBSP}{high:.{digits}f}]"
-    )
+    if low is None or high is None:
+        return f"{value:.{digits}f}"
+    digits = enough_digits(digits, low, high)
+    return f"{value:.{digits}f} [{low:.{digits}f},{NBSP}{high:.{digits}f}]"
 
 
 def signed(value: float, limits: Sequence[float] | None, digits: int) -> str:
     """A difference with its sign, and its interval where there is one."""
+    digits = enough_digits(digits, *limits) if limits else digits
     ends = f" [{limits[0]:+.{digits}f},{NBSP}{limits[1]:+.{digits}f}]" if limits else ""
     return f"{value:+.{digits}f}{ends}"
+
+
+def enough_digits(digits: int, *limits: float) -> int:
+    """As many digits as show on which side of zero each limit lies; two more at most.
+
+    >>> enough_digits(2, -0.0004, 0.02), enough_digits(2, -0.06, 0.0)
+    (4, 2)
+    """
+    more = (digits + extra for extra in range(3))
+    return next((n for n in more if all(not limit or round(limit, n) for limit in limits)), digits + 2)
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

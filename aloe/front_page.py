@@ -17,12 +17,13 @@ from aloe.findings import (
     growth,
     halves_sentence,
     late_sentence,
+    lost_for_others,
     manner_sentence,
     policies_table,
     two_way_sentence,
     verdict,
 )
-from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, unheard_sentence
+from aloe.headline import FIGURE, finished_metrics, headline, markdown_table, share_text, unheard_sentence
 from aloe.judge_words import report_part
 from aloe.markdown import literal
 from aloe.runs import Run
@@ -33,7 +34,8 @@ _SIMULATED = """:::{admonition} Simulated
 Every user and every score in this report comes from a simulated language model, and the policies are a small Llama,
 aligned on an ordinary machine. That users have preferences, and that judges see them, was planted; what a policy learns
 of them was not ([](pages/what-the-sandbox-shows.md) keeps the two apart). So the report shows what the method's code
-does in a world that is known, and nothing about people.
+does in a world that is known, and nothing about people. The benchmark's people were in no training, but settings were
+changed after earlier runs had been measured on them.
 :::"""
 _REAL = "The roles were played by the models that the preset names; nothing on these pages is simulated."
 _OWN_FAMILY = """
@@ -55,7 +57,7 @@ def fields(run: Run) -> dict[str, str]:
     """
     metrics = finished_metrics(run)
     benchmark = metrics["benchmark"]
-    numbers = " ".join(filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark))))
+    numbers = " ".join(filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark), _cost(benchmark))))
     return {
         "found": f"{_answer(benchmark)}\n\n{numbers}".strip(),
         "sure": _sure(run, metrics),
@@ -121,9 +123,13 @@ def _answer(benchmark: Mapping[str, Any]) -> str:
 
 
 def _rises(benchmark: Mapping[str, Any]) -> str:
-    """With whom the level rises from turn to turn."""
-    said = _grouped({name: verdict(own["ir"], own.get("ir_ci")) for name, own in benchmark["policies"].items()})
-    parts = [f"{_RISE[word]} with {_listed(said[word])}" for word in _RISE if word in said]
+    """With whom the level rises from turn to turn, and with whom of these not if personalities are draws, too."""
+    policies = benchmark["policies"]
+    said = _grouped({name: verdict(own["ir"], own.get("ir_ci")) for name, own in policies.items()})
+    lost = {f"`{name}`" for name, own in policies.items() if lost_for_others(own, "ir")}
+    named = {word: [f"{name}{' (not for other personalities)' if name in lost else ''}" for name in names]
+             for word, names in said.items()}  # fmt: skip
+    parts = [f"{_RISE[word]} with {_listed(named[word])}" for word in _RISE if word in said]
     return f"From turn to turn, the level of alignment {'; it '.join(parts)}."
 
 
@@ -146,10 +152,21 @@ def _personal(benchmark: Mapping[str, Any]) -> str:
     return dal_sentence(benchmark) if measured else ""
 
 
+def _cost(benchmark: Mapping[str, Any]) -> str:
+    """How often the trained policy and the model before training write words that nobody used."""
+    counted = benchmark.get("unheard_words", {})
+    learned = next((name for name in LEARNED if name in counted), None)
+    if learned is None:
+        return ""
+    parts = [f"{share_text(counted[name])} with `{name}`" for name in (learned, "base") if name in counted]
+    return f"Replies with a word that nobody used in the study, many of them garbled: {_listed(parts)}."
+
+
 def _sure(run: Run, metrics: Mapping[str, Any]) -> str:
     benchmark, level = metrics["benchmark"], f"{run.params.benchmark.confidence:.0%}"
     profiles = {own.get("n_profiles") for own in benchmark["policies"].values()} - {None}
-    of = f" of {max(profiles)} profiles" if profiles else ""
+    each = benchmark["n_cases"] // max(profiles) if profiles else 1
+    of = f" ({max(profiles)} profiles" + (f" with {each} personalities each)" if each > 1 else ")") if profiles else ""
     return (f"{level} intervals from {benchmark['n_cases']} held-out people{of}, {benchmark['n_turns']} turns each: "
             f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, "
             f"and neither for other personalities nor for another training: this is one run, with seed "

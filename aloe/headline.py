@@ -7,7 +7,7 @@ rounded here, never computed. A run whose benchmark is not done has no headline:
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +92,14 @@ def unheard_sentence(run: Run) -> str:
     shares = finished_metrics(run)["benchmark"].get("unheard_words")
     if not shares:
         return ""
-    each = ", ".join(f"`{name}` {row['share']:.0%}" for name, row in shares.items())
+    each = ", ".join(f"`{name}` {share_text(row)}" for name, row in shares.items())
     return f"Replies with a word that nobody used in the study, be it garbled or from pretraining: {each}."
+
+
+def share_text(row: Mapping[str, Any]) -> str:
+    """A share with its interval (`share`, `low`, `high`), in percent."""
+    ends = "" if row["low"] is None else f" [{100 * row['low']:.0f},{NBSP}{100 * row['high']:.0f}]"
+    return f"{row['share']:.0%}{ends}"
 
 
 def note(folder: Path) -> str | None:

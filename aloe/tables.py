@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from aloe.findings import NBSP, NONE
+from aloe.findings import NBSP, NONE, enough_digits
 
 pd.set_option("display.max_colwidth", None)  # a sentence in a cell is shown whole
 
@@ -82,6 +82,8 @@ def flat(section: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
 
 
 def _with_interval(value: Any, low: Any, high: Any, digits: int) -> str:
+    if all(isinstance(end, Real) and math.isfinite(float(end)) for end in (low, high)):
+        digits = enough_digits(digits, low, high)
     ends = [_text(end, digits) for end in (low, high)]
     return _text(value, digits) + ("" if NONE in ends else f" [{ends[0]},{NBSP}{ends[1]}]")
 

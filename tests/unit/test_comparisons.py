@@ -1,5 +1,6 @@
 """Side by side: Holm, p-values, two-way intervals, the interval against strangers, null bands, variance split."""
 
+import doctest
 import itertools
 import math
 
@@ -9,12 +10,16 @@ import pytest
 from scipy import stats
 from test_metrics import judgements
 
-from aloe import metrics
+from aloe import comparisons, metrics
 from aloe.comparisons import ENDS, both_intervals, compare, halves
 from aloe.intervals import holm, mean_estimate, p_value, two_way_estimate
 from aloe.null_bands import null_bands
 from aloe.stranger_intervals import FLOOR, Exchange, exchanged_estimate
 from aloe.variance import variance_split
+
+
+def test_docstring_examples_are_true():
+    assert doctest.testmod(comparisons).failed == 0
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_falls_back():

@@ -1,7 +1,10 @@
 """Findings: tables and sentences say what the intervals of a run show, and no more."""
 
+import doctest
+
 import pytest
 
+from aloe import findings
 from aloe.findings import (
     NBSP,
     dal_sentence,
@@ -29,6 +32,10 @@ BENCHMARK = {
     },
     "differences": {"dpo - base": {"al_mean": 0.875, "al_mean_ci": [0.5, 1.25], "ir": 0.01, "ir_ci": [-0.01, 0.03]}},
 }  # fmt: skip
+
+
+def test_docstring_examples_are_true():
+    assert doctest.testmod(findings).failed == 0
 
 
 def test_a_line_says_what_a_policy_is_and_what_is_shown_of_it():

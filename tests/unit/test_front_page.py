@@ -3,6 +3,7 @@
 import pytest
 
 from aloe import front_page, provenance_page
+from aloe.findings import NBSP
 from aloe.params import load_params
 from aloe.rendered_notebooks import without_dead_links
 from aloe.report.accessible import with_names, with_scopes
@@ -76,14 +77,26 @@ def test_what_does_not_hold_for_other_personalities_is_named(run):
     policies["told"] |= {"ir_two_way_ci": [-0.8, -0.2]}
     run.update_metrics({"benchmark": {"policies": policies}})
     assert front_page.fields(run)["sure"].endswith("no longer told apart from 0: IR of `dpo`.")
+    assert "rises with `dpo` (not for other personalities)" in front_page.fields(run)["found"]
     policies["dpo"] |= {"ir_two_way_ci": [0.1, 0.9]}
-    run.update_metrics({"benchmark": {"policies": policies}})
-    assert front_page.fields(run)["sure"].endswith("the same still holds.")
+    gap = {"al_mean": 0.5, "al_mean_ci": [0.2, 0.8], "al_mean_two_way_ci": [-0.1, 1.1], "ir": 0.5, "ir_ci": [0.1, 0.9]}
+    run.update_metrics({"benchmark": {"policies": policies, "differences": {"dpo - base": gap}}})
+    assert front_page.fields(run)["sure"].endswith("no longer told apart from 0: AVG of `dpo` − `base`.")
+    gap["al_mean_two_way_ci"] = [0.1, 0.9]
+    run.update_metrics({"benchmark": {"differences": {"dpo - base": gap}}})
+    assert front_page.fields(run)["sure"].endswith("all of these are still told apart from 0.")
+
+
+def test_what_training_costs_is_said_with_its_interval(run):
+    assert "garbled" not in front_page.fields(run)["found"]  # not counted, not said
+    counted = {"base": {"share": 0.09, "low": None, "high": None}, "dpo": {"share": 0.34, "low": 0.23, "high": 0.445}}
+    run.update_metrics({"benchmark": {"unheard_words": counted}})
+    assert front_page.fields(run)["found"].endswith(f"garbled: 34% [23,{NBSP}44] with `dpo` and 9% with `base`.")
 
 
 def test_how_sure_names_cases_profiles_turns_and_the_one_seed(run):
     sure = front_page.fields(run)["sure"]
-    assert sure.startswith("95% intervals from 8 held-out people of 4 profiles, 2 turns each")
+    assert sure.startswith("95% intervals from 8 held-out people (4 profiles with 2 personalities each), 2 turns each")
     assert sure.endswith(f"this is one run, with seed {run.read_metrics()['seed']}.")
 
 

@@ -1,7 +1,7 @@
 /* What scrolls by itself can be reached and scrolled with the keyboard; what does not is no stop on the way. */
 (() => {
   "use strict";
-  const parts = "article p:has(> img), .highlight pre, .cell_output, .cell_output .output > div, .table-wrapper, .formula";
+  const parts = ".highlight pre, .cell_output, .cell_output .output > div, .table-wrapper, .formula";
   const mark = () => {
     document.querySelectorAll(parts).forEach((part) => {
       const scrolls = part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX !== "visible";
