@@ -130,8 +130,8 @@ def two_way_sentence(benchmark: Mapping[str, Any]) -> str:
                 lost.append(f"{_listed(gone)} of {shown}")
     if not known:
         return ""
-    said = f"no longer told apart from 0: {'; '.join(lost)}" if lost else "all of these are still told apart from 0"
-    return f"Of IR, dAL and paired differences, where other personalities are meant too (two-way intervals): {said}."
+    said = f"these are no longer told apart from 0: {'; '.join(lost)}" if lost else "all are still told apart from 0"
+    return f"Where other personalities are meant too (two-way intervals of IR, dAL and paired differences), {said}."
 
 
 def lost_for_others(own: Mapping[str, Any], name: str) -> bool:

@@ -84,7 +84,7 @@ def test_what_does_not_hold_for_other_personalities_is_named(run):
     assert front_page.fields(run)["sure"].endswith("no longer told apart from 0: AVG of `dpo` − `base`.")
     gap["al_mean_two_way_ci"] = [0.1, 0.9]
     run.update_metrics({"benchmark": {"differences": {"dpo - base": gap}}})
-    assert front_page.fields(run)["sure"].endswith("all of these are still told apart from 0.")
+    assert front_page.fields(run)["sure"].endswith("all are still told apart from 0.")
 
 
 def test_what_training_costs_is_said_with_its_interval(run):
