@@ -27,8 +27,8 @@ def compare_arms(scores: pd.DataFrame, reference: Mapping[str, str], confidence:
 
     Returns:
         By arm: `reference`, `n_cases`, and the differences `al_mean` and `ir` with `_ci`, and `al` (per turn) with
-        `al_ci`; an interval is None with a single profile, and so are `al_mean_p_holm` and `ir_p_holm`, p-values that
-        are corrected for all of both. Arms of which either side was not scored are left out.
+        `al_ci`, and `al_mean_p_holm` and `ir_p_holm`, p-values corrected together (Holm); with a single profile
+        intervals and p-values are None. Arms of which either side was not scored are left out.
     """
     scored, found = set(scores["policy"]), {}
     pairs = [(arm, other) for arm, other in reference.items() if {arm, other} <= scored]

@@ -112,7 +112,7 @@ def _answer(benchmark: Mapping[str, Any]) -> str:
         return ""
     own, told = policies[learned], gaps.get(f"told - {learned}")
     if verdict(beyond["dal"], beyond.get("dal_ci")) != "higher":
-        return f"**Not shown**: replies of `{learned}` suit their own user no more than those of `base` do."
+        return f"**Not shown**, that replies of `{learned}` suit their own user more than those of `base` do."
     short = told is not None and verdict(told["al_mean"], told["al_mean_ci"]) == "higher"
     grows = verdict(own["dal_ir"], own.get("dal_ir_ci")) == "higher"
     more = "and more so from turn to turn" if grows else "but not shown to do so more from turn to turn"

@@ -15,7 +15,8 @@ from aloe.notebook_code import read_notebook
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 UNASKED = "Not asked by this preset:"
-"""How the line begins that a section prints where it has nothing to show."""
+"""How the line begins that a section's cell with the tag `question` prints where it has nothing to show."""
+QUESTION = "question"
 _ENDED = "*The run ended here; the front page says why.*"
 _PARAMETERS = {"parameters", "injected-parameters"}
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
@@ -23,7 +24,7 @@ _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n
 
 def folded(notebook: Path, captions: Mapping[str, str], alts: Mapping[str, str]) -> str:
     """A notebook whose code is folded away, cell by cell. Cells that hold nothing but parameters are left out, and so
-    are sections that print a line beginning with `UNASKED`: the section around them names those.
+    are sections whose cell tagged `question` prints a line beginning with `UNASKED`: the section around names those.
 
     Args:
         notebook: an executed one; one that ended early is shown up to where it ended.
@@ -105,7 +106,12 @@ def _asked(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _unasked(cell: Mapping[str, Any]) -> bool:
-    """Does a code cell print, at the start of a line, that its question was not asked?"""
+    """Does a cell with the tag for it print, at the start of a line, that its question was not asked?
+
+    Without the tag a model's text could say so.
+    """
+    if QUESTION not in cell["metadata"].get("tags", []):
+        return False
     printed = "".join(_text(output["text"]) for output in cell.get("outputs", []) if output["output_type"] == "stream")
     return any(line.startswith(UNASKED) for line in printed.splitlines())
 

@@ -58,7 +58,7 @@ def test_the_level_for_ones_own_persona_is_said_where_it_was_measured(run):
             "and more so from turn to turn, short of the same model told the persona.",
         ),
         ([0.1, 0.7], [-0.1, 0.2], [-0.2, 0.4], "**Yes, in part**: replies of `dpo`"),
-        ([-0.1, 0.7], [0.01, 0.2], [-0.2, 0.4], "**Not shown**: replies of `dpo`"),
+        ([-0.1, 0.7], [0.01, 0.2], [-0.2, 0.4], "**Not shown**, that replies of `dpo`"),
     ],
 )
 def test_what_was_asked_has_an_answer_that_follows_from_intervals(run, beyond, slope, told, said):

@@ -74,12 +74,12 @@ def test_the_report_is_built_without_warnings_and_asks_no_network(run):
         assert not re.search(r"url\([\"']?(https?:)?//|@import\s+[\"']?http", style.read_text()), style
 
 
-def test_sections_that_were_not_asked_are_named_and_left_out(tmp_path):
+def test_sections_that_were_not_asked_are_named_and_left_out_and_no_other_text_says_so(tmp_path):
     text, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
     unasked = [nbformat.v4.new_output("stream", name="stdout", text=f"x\n{UNASKED} nobody was.\n")]
-    cells = [text("# Book"), text("## Further"), text("### Who\n\nWords."), code("1", outputs=unasked),
-             text("#### Why"), code("2"), text("### When"), code("3"), text("### Where"),
-             code("4", outputs=unasked)]  # fmt: skip
+    tagged = {"metadata": {"tags": ["question"]}, "outputs": unasked}
+    cells = [text("# Book"), text("## Further"), text("### Who\n\nWords."), code("1", **tagged), text("#### Why"),
+             code("2"), text("### When"), code("3", outputs=unasked), text("### Where"), code("4", **tagged)]  # fmt: skip
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "book.ipynb")
     shown = json.loads(folded(tmp_path / "book.ipynb", {}, {}))["cells"]
     assert ["".join(cell["source"]) for cell in shown] == [
