@@ -79,7 +79,8 @@ def test_sections_that_were_not_asked_are_named_and_left_out_and_no_other_text_s
     unasked = [nbformat.v4.new_output("stream", name="stdout", text=f"x\n{UNASKED} nobody was.\n")]
     tagged = {"metadata": {"tags": ["question"]}, "outputs": unasked}
     cells = [text("# Book"), text("## Further"), text("### Who\n\nWords."), code("1", **tagged), text("#### Why"),
-             code("2"), text("### When"), code("3", outputs=unasked), text("### Where"), code("4", **tagged)]  # fmt: skip
+             code("2"), text("### When"), code("3", outputs=unasked), text("### Where"),
+             code("4", **tagged)]  # fmt: skip
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "book.ipynb")
     shown = json.loads(folded(tmp_path / "book.ipynb", {}, {}))["cells"]
     assert ["".join(cell["source"]) for cell in shown] == [
