@@ -26,7 +26,7 @@ from aloe.provenance import fingerprint
 from aloe.rendering import Stopped, build_report, report_is_current
 from aloe.runs import Run
 from aloe.stages import STAGES, Stage
-from aloe.taking import take, unfinished_source
+from aloe.taking import source_of, take, taken_stages, unfinished_source
 from aloe.writing import write_text
 
 # What a stage leaves is found by looking; these are not results of a stage.
@@ -227,11 +227,15 @@ def _peak_memory() -> int:
 
 
 def _expense(run: Run) -> str:
-    """What the stages took, wherever they were run: their time in all, and the memory of the largest process."""
-    records = [record for stage in STAGES if (record := _record(run, stage))]
-    minutes, seconds = divmod(round(sum(record.get("seconds", 0) for record in records)), 60)
-    largest = max((record.get("peak_memory_mb", 0) for record in records), default=0)
-    return f"Stages: {minutes} min {seconds:02d} s in all; largest process {largest / 1e3:.1f} GB."
+    """What the stages took, those apart that another run did (`models_from`), and the memory of the largest process."""
+    theirs = taken_stages(run)
+    records = {stage.name: record for stage in STAGES if (record := _record(run, stage))}
+    spent = [sum(record.get("seconds", 0) for name, record in records.items() if (name in theirs) is taken)
+             for taken in (False, True)]  # fmt: skip
+    own, other = ("{} min {:02d} s".format(*divmod(round(seconds), 60)) for seconds in spent)
+    before = f", and {other} in {source_of(run).name} before" if theirs else " in all"
+    largest = max((record.get("peak_memory_mb", 0) for record in records.values()), default=0)
+    return f"Stages: {own}{before}; largest process {largest / 1e3:.1f} GB."
 
 
 def _metric(run: Run, key: str) -> Any:

@@ -81,6 +81,14 @@ def take(run: Run, why_to_run: Callable[[Stage, Run], str | None], refuse_damage
         print(f"Taken from {source.root}: all but the arms of {', '.join(stage.name for stage in begun)}", flush=True)
 
 
+def taken_stages(run: Run) -> set[str]:
+    """The stages that this run has from another one, by what both manifests say; none where nothing is taken."""
+    if not run.params.models_from or not (source := source_of(run)).manifest.is_file():
+        return set()
+    ours, theirs = (each.read_manifest().get("stages", {}) for each in (run, source))
+    return {stage.name for stage in TAKEN if stage.name in ours and ours[stage.name] == theirs.get(stage.name)}
+
+
 def _is_here(run: Run, stage: Stage, own: dict[str, Any] | None, record: dict[str, Any]) -> bool:
     """Was this very result taken before, and is it still there?"""
     names = [*record["outputs"], f"notebooks/{stage.notebook(run).name}"]

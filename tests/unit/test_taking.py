@@ -93,6 +93,21 @@ def test_models_are_linked_and_only_what_comes_after_is_run(study, capsys):
     assert "Taken from" not in capsys.readouterr().out
 
 
+def test_the_time_of_taken_stages_is_told_apart(study, capsys):
+    study.make(study.source)
+    study.make(study.run)
+    for run, seconds in ((study.source, 61), (study.run, 5)):
+        manifest = run.read_manifest()
+        manifest["stages"]["06_aloe_benchmark"]["seconds"] = seconds
+        manifest["stages"]["04_sft"]["seconds"] = 130.4
+        run.manifest.write_text(json.dumps(manifest))
+    capsys.readouterr()
+    study.make(study.source)
+    assert "Stages: 3 min 11 s in all; largest" in capsys.readouterr().out
+    study.make(study.run)
+    assert f"Stages: 0 min 05 s, and 2 min 10 s in {study.source.name} before; largest" in capsys.readouterr().out
+
+
 SFT = ('for name in ("sft_preferred", "sft_rejected"): write(f"models/{name}/weights", name)\n'
        'write("words.txt", "one"); write("models/base/weights", "w1")\n'
        'summary = {"loss": 1.5, "settings": {"processes": 1}}\n'
