@@ -127,6 +127,7 @@ def run_stage(stage: Stage, run: Run, preset: str, seed: int | None) -> None:
     missing += [f"`{key}` in {run.metrics}" for key, value in metrics.items() if value is None]
     if missing:
         raise RuntimeError(f"{stage.name} ended without writing {', '.join(missing)}")
+    metrics |= {key: value for key in stage.optional_metrics(run) if (value := _metric(run, key)) is not None}
     run.record_stage(
         stage.name, stages.inputs(stage, run), sorted({*declared, *found}), recipe=recipe, prose=text, metrics=metrics,
         seconds=round(time.monotonic() - started, 1), peak_memory_mb=_peak_memory(),

@@ -50,7 +50,7 @@ class Stage:
     the repository (`repo:...`), the models of arms (`arms:...`), what the worlds beside a run left (`worlds:...`), or
     outputs of earlier stages (`probed:...`, `judged:...`: what is there where policies are probed, or where there are
     further judges);
-    `writes` and `metrics` are what must be there when it is done.
+    `writes` and `metrics` are what must be there when it is done, `perhaps` keys that it writes for some presets.
     """
 
     name: str
@@ -58,6 +58,12 @@ class Stage:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     metrics: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
+
+    def optional_metrics(self, run: Run) -> tuple[str, ...]:
+        """Keys of `metrics.json` that are this stage's where they are there: `perhaps`, and the trainings of arms."""
+        arms = {"04_sft": run.params.arms.sft, "05_dpo": run.params.arms.dpo}.get(self.name)
+        return (*self.perhaps, *(f"training.{name}" for name in arms or ()))
 
     def notebook(self, run: Run) -> Path:
         """The notebook's source: that which reads instead of asking, where a run starts from a copy of the release."""
@@ -109,7 +115,7 @@ STAGES = (
         ("seed", *_POLICY, "training.sft", *_recipe("sft")),
         ("trees/trees.jsonl", "params:training.base_model", "params:training.sft.mix.path"),
         ("models/base", "models/sft_preferred", "models/sft_rejected"),
-        ("training.sft_preferred",),
+        ("training.sft_preferred", "training.sft_rejected"),
     ),
     Stage(
         "05_dpo",
@@ -128,6 +134,7 @@ STAGES = (
          "probed:aloe/data/trait_families.yaml"),
         ("benchmark/transcripts.jsonl", "benchmark/scores.parquet"),
         ("cost", "unparseable.alignment_judge"),
+        ("fallbacks", "unparseable.probe"),
     ),
     Stage(
         "07_aloe_analysis",

@@ -156,6 +156,22 @@ def test_taken_models_take_the_place_of_those_of_before(with_arm):
     assert taken_up(Job(with_arm.run, "sft", "sft_preferred"))["loss"] == 0.5
 
 
+def test_metrics_that_are_gone_come_back_with_those_of_arms_and_of_what_only_some_presets_ask(with_arm, monkeypatch):
+    monkeypatch.setattr(pipeline, "STAGES", (pipeline.STAGES[0], dataclasses.replace(ASK, perhaps=("fallbacks",))))
+    with_arm.code("04_sft", SFT + '\nmetric({"training": {"other_sft": summary}})')
+    with_arm.code(
+        "06_aloe_benchmark", 'write("scores.txt", "a"); metric({"cost": {"calls": 1}, "fallbacks": {"a": 2}})'
+    )
+    with_arm.make(with_arm.source)
+    with_arm.make(with_arm.run)
+    held = with_arm.run.read_metrics()
+    with_arm.run.metrics.unlink()
+    assert with_arm.make(with_arm.run) == []
+    found = with_arm.run.read_metrics()
+    assert found["fallbacks"] == held["fallbacks"] == {"a": 2}
+    assert found["training"]["other_sft"] == held["training"]["other_sft"]
+
+
 def test_what_the_other_run_makes_anew_is_taken_anew(study):
     study.make(study.source)
     study.make(study.run)
