@@ -119,8 +119,18 @@ def _follow(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> st
 
 
 def _reply_briefly(request: Request, seed: int, knobs: Knobs, rng: random.Random) -> str:
+    """A reply that knows nobody and takes nothing up: of several the first without a word of the message.
+
+    A word that stands in both by chance ("well", "please") would count as an answer for the one who talks, never for a
+    stranger.
+    """
     said = " ".join(text for role, text in request.conversation if role == "assistant")
-    return reply_to("", (), {}, rng, said, lambda desires, draws: choose_manner(desires, draws) | {"length": -1})
+    message = next((text for role, text in reversed(request.conversation) if role == "user"), "")
+    for _ in range(20):
+        reply = reply_to("", (), {}, rng, said, lambda desires, draws: choose_manner(desires, draws) | {"length": -1})
+        if not content_words(reply) & content_words(message):
+            break
+    return reply
 
 
 def reply_to(

@@ -11,7 +11,7 @@ from aloe.prompts import FOLDER, conversation, render
 from aloe.records import Message
 from aloe.sandbox import judge, world
 from aloe.sandbox.following import POINTS, SPAN
-from aloe.sandbox.language import sentences
+from aloe.sandbox.language import content_words, sentences
 from aloe.sandbox.listener import NOTHING, Heard, listen, notes, read_back
 from aloe.sandbox.model import Knobs, complete
 
@@ -93,6 +93,14 @@ def test_told_to_be_short_it_is_short_and_knows_nobody():
         sum(len(answer(prompt, EARLY, seed).split()) for seed in range(40)) for prompt in ("concise", "plain_responder")
     )
     assert short < 0.75 * plain
+
+
+def test_what_is_short_and_knows_nobody_takes_up_no_word_of_the_message_even_by_chance():
+    """Such a word would count as an answer for whoever said it, and never for a stranger: dAL would not be 0."""
+    common = "Well, I'm happy with a walk, and I heard that one could just pick one and write. Please, something else."
+    said = content_words(common)
+    assert not [seed for seed in range(80) if content_words(answer("concise", [EARLY[0], common], seed)) & said]
+    assert [seed for seed in range(80) if content_words(answer("concise", EARLY[:1], seed)) & said]
 
 
 def test_a_reminder_reaches_as_far_back_as_the_last_messages():
