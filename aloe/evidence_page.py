@@ -85,12 +85,12 @@ def training_sentence(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def variance_sentence(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What most of the variance comes from, and how far a further case of each source would move."""
+    """What the largest part of the variance comes from, and how far a further case of each source would move."""
     titles, said = {"al_mean": "AVG", "dal": "dAL"}, []
     for name, rows in found.items():
         single, mean = (max(rows, key=lambda row: row[key]) for key in ("share", "share_of_mean"))
-        said.append(f"Of {titles[name]}, most of the variance of one case's score is owed to {_named(single)} "
-                    f"({single['share']:.0%}), most of that of the mean to {_named(mean)} "
+        said.append(f"Of {titles[name]}, the largest part of the variance of one case's score is owed to "
+                    f"{_named(single)} ({single['share']:.0%}), the largest part of that of the mean to {_named(mean)} "
                     f"({mean['share_of_mean']:.0%}).")  # fmt: skip
     return " ".join(said)
 
