@@ -99,10 +99,10 @@ def _policies(benchmark: Mapping[str, Any]) -> str:
     last, rows = benchmark["n_turns"], []
     for name, own in benchmark["policies"].items():
         rows.append((
-            f"`{name}`", f"{own['al'][0]:.2f}", f"{own['al'][-1]:.2f}", _shown(own, "al_mean", 2),
-            _shown(own, "dal", 2), _shown(own, "dal_ir", 3), _shown(own, "ir", 3),
+            f"`{name}`", _shown(own, "dal", 2), _shown(own, "dal_ir", 3), f"{own['al'][0]:.2f}",
+            f"{own['al'][-1]:.2f}", _shown(own, "al_mean", 2), _shown(own, "ir", 3),
         ))  # fmt: skip
-    return table(("policy", "AL(1)", f"AL({last})", "AVG", "dAL", "slope of dAL", "IR"), rows)
+    return table(("policy", "dAL", "slope of dAL", "AL(1)", f"AL({last})", "AVG", "IR"), rows)
 
 
 def _worlds(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -99,7 +99,7 @@ def test_the_page_says_what_was_found_from_the_numbers_alone():
     page = page_fields(metrics(), "0123456789abcdef")
     assert "**Simulated.** Run `evidence`, seed 3;" in page["source"]
     assert "commit abc123; hash of its `metrics.json`: 0123456789ab." in page["source"]
-    assert "| `dpo` | 1.50 | 3.25 |" in page["policies"]
+    assert " | 1.50 | 3.25 | " in page["policies"]
     assert "not told apart from replies to anybody with `concise`" in page["policies"]
     assert (
         "With effect 0, 10 of 200 worlds call something significant; the limit, at most 9%, is kept." in page["worlds"]
