@@ -13,7 +13,7 @@ import pandas as pd
 from aloe.comparisons import compare
 from aloe.findings import signed
 from aloe.intervals import Estimate
-from aloe.metrics import paired_difference
+from aloe.metrics import both_complete, paired_difference
 from aloe.tables import p_text
 
 
@@ -28,10 +28,12 @@ def compare_arms(scores: pd.DataFrame, reference: Mapping[str, str], confidence:
     Returns:
         By arm: `reference`, `n_cases`, and the differences `al_mean` and `ir` with `_ci`, and `al` (per turn) with
         `al_ci`, and `al_mean_p_holm` and `ir_p_holm`, p-values corrected together (Holm); with a single profile
-        intervals and p-values are None. Arms of which either side was not scored are left out.
+        intervals and p-values are None. Arms of which either side was not scored, or that share no complete case with
+        it, are left out.
     """
     scored, found = set(scores["policy"]), {}
-    pairs = [(arm, other) for arm, other in reference.items() if {arm, other} <= scored]
+    pairs = [(arm, other) for arm, other in reference.items()
+             if {arm, other} <= scored and both_complete(scores, arm, other)]  # fmt: skip
     tests = compare(scores, pairs, confidence).to_dict("records")
     for (arm, other), test in zip(pairs, tests, strict=True):
         gap = paired_difference(scores, arm, other, confidence)

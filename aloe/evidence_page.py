@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aloe.evidence import QUESTIONS, variance_frame, world_frame
-from aloe.findings import dal_sentence, interval, signed, table, verdict
+from aloe.findings import NONE, dal_sentence, interval, signed, table, verdict
 
 MISSING = (
     "The run `evidence` has not been made: `make all PRESET=evidence` makes it, from a finished `sandbox`, and this "
@@ -121,7 +121,8 @@ def _trainings(entries: Sequence[Mapping[str, Any]]) -> str:
     if not entries:
         return LACKS
     rows = [(f"{own['effect']:g}", str(own["seed"]), str(own["n_cases"]), _shown(own, "al_mean", 2),
-             signed(own["dal"], own["dal_ci"], 2), signed(own["dal_ir"], own["dal_ir_ci"], 3))
+             *(NONE if own[name] is None else signed(own[name], own[f"{name}_ci"], digits)
+               for name, digits in (("dal", 2), ("dal_ir", 3))))
             for own in entries]  # fmt: skip
     titles = ("effect", "seed", "cases", "AVG", "dAL", "slope of dAL")
     return f"{training_sentence(entries)}\n\n{table(titles, rows)}"

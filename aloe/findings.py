@@ -161,6 +161,8 @@ def novelty_sentence(measure: str, gaps: Mapping[str, Mapping[str, Any]]) -> str
     said: dict[str, list[str]] = {}
     for policy, gap in gaps.items():
         said.setdefault(verdict(gap["difference"], [gap["low"], gap["high"]]), []).append(f"`{policy}`")
+    if not said:
+        return f"{measure}: no profile has both new facts and known ones."
     words = {"higher": "higher for new facts", "lower": "lower for new facts", NOT_APART: "not told apart"}
     return f"{measure}: " + "; ".join(f"{words[key]} with {_listed(names)}" for key, names in said.items()) + "."
 
@@ -183,13 +185,17 @@ def verdict(value: float, limits: Sequence[float | None] | None) -> str:
 
 
 def interval(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
-    """A value with its interval in brackets, as far as there is one."""
+    """A value with its interval in brackets, as far as there is one.
+
+    >>> interval(-0.002, -0.043, 0.039).replace(NBSP, " ")
+    '0.00 [-0.04, 0.04]'
+    """
     if value is None:
         return NONE
     if low is None or high is None:
-        return f"{value:.{digits}f}"
+        return f"{value:z.{digits}f}"
     digits = enough_digits(digits, low, high)
-    return f"{value:.{digits}f} [{low:.{digits}f},{NBSP}{high:.{digits}f}]"
+    return f"{value:z.{digits}f} [{low:z.{digits}f},{NBSP}{high:z.{digits}f}]"
 
 
 def signed(value: float, limits: Sequence[float] | None, digits: int) -> str:

@@ -165,8 +165,11 @@ def _cost(benchmark: Mapping[str, Any]) -> str:
 def _sure(run: Run, metrics: Mapping[str, Any]) -> str:
     benchmark, level = metrics["benchmark"], f"{run.params.benchmark.confidence:.0%}"
     profiles = {own.get("n_profiles") for own in benchmark["policies"].values()} - {None}
-    each = benchmark["n_cases"] // max(profiles) if profiles else 1
-    of = f" ({max(profiles)} profiles" + (f" with {each} personalities each)" if each > 1 else ")") if profiles else ""
+    sizes = run.params.benchmark
+    each = f" with {sizes.n_personalities} personalities each" if sizes.n_personalities > 1 else ""
+    scored = max(profiles, default=sizes.n_profiles)
+    lost = f"; those of {scored} could be scored" if scored < sizes.n_profiles else ""
+    of = f" ({sizes.n_profiles} profiles{each}{lost})" if profiles else ""
     return (f"{level} intervals from {benchmark['n_cases']} held-out people{of}, {benchmark['n_turns']} turns each: "
             f"\"rises\", \"higher\" and the like mean that the interval leaves zero out. They hold for other profiles, "
             f"and neither for other personalities nor for another training: this is one run, with seed "

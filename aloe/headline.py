@@ -155,10 +155,10 @@ def _in_null_band(policy: dict[str, Any]) -> bool:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "none" if value is None else f"{value:.{digits}f}"
+    return "none" if value is None else f"{value:z.{digits}f}"
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None, digits: int) -> str:
     if value is None or not interval or None in interval:
         return _number(value, digits)
-    return f"{value:.{digits}f} [{interval[0]:.{digits}f},{NBSP}{interval[1]:.{digits}f}]"
+    return f"{value:z.{digits}f} [{interval[0]:z.{digits}f},{NBSP}{interval[1]:z.{digits}f}]"

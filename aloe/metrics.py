@@ -143,6 +143,12 @@ def paired_difference(frame: pd.DataFrame, policy: str, other: str, confidence: 
     )
 
 
+def both_complete(frame: pd.DataFrame, policy: str, other: str) -> bool:
+    """Is there a case that is complete for both policies? Without one there is no `paired_difference`."""
+    kept = complete_cases(frame[frame["policy"].isin([policy, other])]).frame
+    return bool(set(kept.loc[kept["policy"] == policy, "case"]) & set(kept.loc[kept["policy"] == other, "case"]))
+
+
 def slope(frame: pd.DataFrame, first: int, last: int, confidence: float = 0.95) -> Estimate:
     """Slope of AL(k) over turns `first`..`last` of one policy, levels a turn; exact, since it is linear in the levels.
 

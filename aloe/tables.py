@@ -108,4 +108,4 @@ def _text(value: Any, digits: int, whole: bool = False) -> str:
         return NONE
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
-    return f"{value:,.0f}" if whole or isinstance(value, Integral) else f"{value:,.{digits}f}"
+    return f"{value:,.0f}" if whole or isinstance(value, Integral) else f"{value:z,.{digits}f}"

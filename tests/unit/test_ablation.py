@@ -7,6 +7,7 @@ from aloe import rendering
 from aloe.ablation import arm_frame, compare_arms, markdown_page
 from aloe.findings import NBSP
 from aloe.judging import score_frame
+from aloe.metrics import both_complete
 from aloe.records import Judgement
 
 LEVELS = {"dpo": {"p1": (2, 4), "p2": (2, 2)}, "arm": {"p1": (2, 2), "p2": (1, 1)}}  # by profile, turn by turn
@@ -46,6 +47,13 @@ def test_one_profile_leaves_no_interval_and_no_arm_no_row():
     assert arm_frame({"arm": gap})["ir_low"].isna().all()
     assert compare_arms(scores(), {}, 0.95) == {}
     assert arm_frame({}).empty
+
+
+def test_an_arm_without_a_case_that_both_have_is_left_out():
+    apart = scores({"dpo": {"p1": (2, 4), "p2": (2, None)}, "arm": {"p1": (None, 2), "p2": (1, 1)}})
+    assert not both_complete(apart, "arm", "dpo")
+    assert both_complete(scores(), "arm", "dpo")
+    assert compare_arms(apart, {"arm": "dpo"}, 0.95) == {}
 
 
 def test_the_page_has_the_stored_numbers_and_where_they_come_from():

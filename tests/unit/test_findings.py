@@ -114,6 +114,7 @@ def test_new_facts_against_known_ones_in_a_sentence():
     assert novelty_sentence("Recalled", gaps) == (
         "Recalled: not told apart with `base` and `mine`; lower for new facts with `dpo`."
     )
+    assert novelty_sentence("Recalled", {}) == "Recalled: no profile has both new facts and known ones."
 
 
 def test_a_lead_that_does_not_last_is_said_and_one_that_does_is_not():

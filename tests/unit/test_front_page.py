@@ -100,6 +100,13 @@ def test_how_sure_names_cases_profiles_turns_and_the_one_seed(run):
     assert sure.endswith(f"this is one run, with seed {run.read_metrics()['seed']}.")
 
 
+def test_profiles_that_could_not_be_scored_are_counted_apart(run):
+    for own in (metrics := run.read_metrics())["benchmark"]["policies"].values():
+        own["n_profiles"] = 1
+    run.update_metrics(metrics)
+    assert "(4 profiles with 2 personalities each; those of 1 could be scored)" in front_page.fields(run)["sure"]
+
+
 def test_provenance_names_the_commit_of_the_last_stage_and_what_each_read(run, tmp_path):
     (tmp_path / "read.txt").write_text("x")
     run.record_stage("01_persona_seeds", [tmp_path / "read.txt"], [], seconds=12.0)
