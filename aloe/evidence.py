@@ -43,13 +43,15 @@ def world_entries(rows: pd.DataFrame) -> list[dict[str, Any]]:
     Args:
         rows: columns of `worlds.World`.
 
-    Returns: `effect`, `worlds`, the means `al` and `QUESTIONS`, `found` (worlds by question, and `any`), `share` of
+    Returns: `effect`, `worlds`, the means `al` and `QUESTIONS`, `found` (worlds by question, and `any`),
+        `found_alone` (by question, before Holm's correction), `share` of
         worlds with any, with its `share_ci` (Wilson, 95%), `limit` and `met` (None for other effects than 0 and 1).
         Empty for no world.
     """
     entries = []
     for effect, own in rows.groupby("effect") if len(rows) else ():
         which = significant(own)
+        alone = {name: int((own[f"p_{name}"].astype(float) < ALPHA).sum()) for name in QUESTIONS}
         n_found, n = int(which.any(axis=1).sum()), len(own)
         share = share_estimate(n_found / n, n, 0.95)
         limit = {0.0: MOST_FALSE, 1.0: LEAST_TRUE}.get(float(effect))
@@ -58,6 +60,7 @@ def world_entries(rows: pd.DataFrame) -> list[dict[str, Any]]:
         entries.append({
             "effect": float(effect), "worlds": n,
             **{name: float(own[name].mean()) for name in ("al", *QUESTIONS)}, "found": {**found, "any": n_found},
+            "found_alone": alone,
             "share": share.value, "share_ci": [share.low, share.high], "limit": limit, "met": met,
         })  # fmt: skip
     return entries

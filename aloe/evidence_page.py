@@ -109,10 +109,12 @@ def _worlds(entries: Sequence[Mapping[str, Any]]) -> str:
     if not entries:
         return LACKS
     rows = [(f"{own['effect']:g}", str(own["worlds"]), f"{own['al']:.2f}",
-             *(f"{own[name]:.3f} ({own['found'][name]})" for name in QUESTIONS),
-             f"{own['found']['any']} ({interval(own['share'], *own['share_ci'])})")
+             *(f"{own[name]:z.3f} ({own['found'][name]}; {own.get('found_alone', {}).get(name, NONE)})"
+               for name in QUESTIONS),
+             f"{own['found']['any']} ({_shown(own, 'share', 3)})")
             for own in entries]  # fmt: skip
-    titles = ("effect", "worlds", "AVG", *(f"{title} (found)" for title in QUESTIONS.values()), "any found (share)")
+    titles = ("effect", "worlds", "AVG", "mean dAL", "mean slope of dAL", "hinted preferred minus plain preferred",
+              "any found (share)")  # fmt: skip
     alt = world_sentence(entries).replace("**", "")
     return f"{world_sentence(entries)}\n\n![{alt}]({FIGURES['null_worlds']})\n\n{table(titles, rows)}"
 
@@ -139,7 +141,7 @@ def _variance(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             for name, own in found.items() for row in own]  # fmt: skip
     titles = ("of", "component", "levels seen", "variance", "share, one case", "share, mean of all")
     said = variance_sentence(found)
-    return f"{said}{left}\n\n![{said}]({FIGURES['variance']})\n\n{table(titles, rows)}"
+    return f"{said}{left}\n\n![{said.replace('`', '')}]({FIGURES['variance']})\n\n{table(titles, rows)}"
 
 
 def _named(row: Mapping[str, Any]) -> str:

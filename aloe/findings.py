@@ -108,11 +108,20 @@ def dal_sentence(benchmark: Mapping[str, Any]) -> str:
     if not said:
         return "The replies of this run were not judged for strangers, so there is no dAL."
     parts = [f"{_PERSONAL[key]} with {_listed(names)}" for key, names in said.items()]
-    gaps = {name: benchmark.get("differences", {}).get(f"{name} - base", {}) for name in benchmark["policies"]}
-    further = [f"`{name}`" for name, gap in gaps.items()
-               if gap.get("dal") is not None and verdict(gap["dal"], gap.get("dal_ci")) == "higher"]  # fmt: skip
-    more = f" On the same people, dAL is above that of `base` with {_listed(further)}." if any(gaps.values()) else ""
-    return f"By dAL, replies are {'; '.join(parts)}.{more}"
+    return (
+        f"By dAL, replies are {'; '.join(parts)}.{''.join(_further(benchmark, name) for name in ('base', 'concise'))}"
+    )
+
+
+def _further(benchmark: Mapping[str, Any], reference: str) -> str:
+    """Which of the policies that are compared with another one have a higher dAL, as a sentence; empty for none."""
+    gaps = {name: benchmark.get("differences", {}).get(f"{name} - {reference}", {}) for name in benchmark["policies"]}
+    compared = {f"`{name}`": gap for name, gap in gaps.items() if gap.get("dal") is not None}
+    if not compared:
+        return ""
+    further = [name for name, gap in compared.items() if verdict(gap["dal"], gap.get("dal_ci")) == "higher"]
+    only = ", the only ones compared with it" if len(further) == len(compared) < len(gaps) - 1 else ""
+    return f" On the same people, dAL is above that of `{reference}` with {_listed(further)}{only}."
 
 
 def two_way_sentence(benchmark: Mapping[str, Any]) -> str:
@@ -131,7 +140,8 @@ def two_way_sentence(benchmark: Mapping[str, Any]) -> str:
     if not known:
         return ""
     said = f"these are no longer told apart from 0: {'; '.join(lost)}" if lost else "all are still told apart from 0"
-    return f"Where other personalities are meant too (two-way intervals of IR, dAL and paired differences), {said}."
+    of = "IR, dAL and paired differences" if "differences" in benchmark else "IR and dAL"
+    return f"Where other personalities are meant too (two-way intervals of {of}), {said}."
 
 
 def lost_for_others(own: Mapping[str, Any], name: str) -> bool:

@@ -116,6 +116,9 @@ def _answer(benchmark: Mapping[str, Any]) -> str:
     short = told is not None and verdict(told["al_mean"], told["al_mean_ci"]) == "higher"
     grows = verdict(own["dal_ir"], own.get("dal_ir_ci")) == "higher"
     more = "and more so from turn to turn" if grows else "but not shown to do so more from turn to turn"
+    late = own.get("slope_4_10")
+    if grows and late is not None and verdict(late, own.get("slope_4_10_ci")) != "higher":
+        more += " (early on: over turns 4 to 10 its level is not shown to rise)"
     left = ", short of the same model told the persona" if short else ""
     answer = "Yes" if grows and not short else "Yes, in part"
     return (f"**{answer}**: replies of `{learned}` suit their own user beyond what suits a stranger, further than "
@@ -127,7 +130,7 @@ def _rises(benchmark: Mapping[str, Any]) -> str:
     policies = benchmark["policies"]
     said = _grouped({name: verdict(own["ir"], own.get("ir_ci")) for name, own in policies.items()})
     lost = {f"`{name}`" for name, own in policies.items() if lost_for_others(own, "ir")}
-    named = {word: [f"{name}{' (not for other personalities)' if name in lost else ''}" for name in names]
+    named = {word: [f"{name}{' (not shown for other personalities)' if name in lost else ''}" for name in names]
              for word, names in said.items()}  # fmt: skip
     parts = [f"{_RISE[word]} with {_listed(named[word])}" for word in _RISE if word in said]
     return f"From turn to turn, the level of alignment {'; it '.join(parts)}."
@@ -159,7 +162,7 @@ def _cost(benchmark: Mapping[str, Any]) -> str:
     if learned is None:
         return ""
     parts = [f"{share_text(counted[name])} with `{name}`" for name in (learned, "base") if name in counted]
-    return f"Replies with a word that nobody used in the study, many of them garbled: {_listed(parts)}."
+    return f"Replies with a word that nobody used in the study, be it garbled or from pretraining: {_listed(parts)}."
 
 
 def _sure(run: Run, metrics: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def test_what_does_not_hold_for_other_personalities_is_named(run):
     policies["told"] |= {"ir_two_way_ci": [-0.8, -0.2]}
     run.update_metrics({"benchmark": {"policies": policies}})
     assert front_page.fields(run)["sure"].endswith("no longer told apart from 0: IR of `dpo`.")
-    assert "rises with `dpo` (not for other personalities)" in front_page.fields(run)["found"]
+    assert "rises with `dpo` (not shown for other personalities)" in front_page.fields(run)["found"]
     policies["dpo"] |= {"ir_two_way_ci": [0.1, 0.9]}
     gap = {"al_mean": 0.5, "al_mean_ci": [0.2, 0.8], "al_mean_two_way_ci": [-0.1, 1.1], "ir": 0.5, "ir_ci": [0.1, 0.9]}
     run.update_metrics({"benchmark": {"policies": policies, "differences": {"dpo - base": gap}}})
@@ -91,7 +91,9 @@ def test_what_training_costs_is_said_with_its_interval(run):
     assert "garbled" not in front_page.fields(run)["found"]  # not counted, not said
     counted = {"base": {"share": 0.09, "low": None, "high": None}, "dpo": {"share": 0.34, "low": 0.23, "high": 0.445}}
     run.update_metrics({"benchmark": {"unheard_words": counted}})
-    assert front_page.fields(run)["found"].endswith(f"garbled: 34% [23,{NBSP}44] with `dpo` and 9% with `base`.")
+    assert front_page.fields(run)["found"].endswith(
+        f"garbled or from pretraining: 34% [23,{NBSP}44] with `dpo` and 9% with `base`."
+    )
 
 
 def test_how_sure_names_cases_profiles_turns_and_the_one_seed(run):
