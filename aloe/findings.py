@@ -108,9 +108,8 @@ def dal_sentence(benchmark: Mapping[str, Any]) -> str:
     if not said:
         return "The replies of this run were not judged for strangers, so there is no dAL."
     parts = [f"{_PERSONAL[key]} with {_listed(names)}" for key, names in said.items()]
-    return (
-        f"By dAL, replies are {'; '.join(parts)}.{''.join(_further(benchmark, name) for name in ('base', 'concise'))}"
-    )
+    further = "".join(_further(benchmark, reference) for reference in ("base", "concise"))
+    return f"By dAL, replies are {'; '.join(parts)}.{further}"
 
 
 def _further(benchmark: Mapping[str, Any], reference: str) -> str:
