@@ -14,9 +14,10 @@ from aloe.branching import widths
 from aloe.families import families, roles, self_judging
 from aloe.policies import OWN
 from aloe.prices import usd
+from aloe.recipes import turned_on
 
 if TYPE_CHECKING:
-    from aloe.params import Dpo, Endpoint, Params, Trees
+    from aloe.params import Dpo, Endpoint, Params, SftArm, Training, Trees
     from aloe.recipes import Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -190,8 +191,22 @@ def _training_problem(params: "Params") -> str | None:
             f"tokens; no example may be longer than that."
         )
     sections = {"training": training} | {f"arms.dpo.{name}": arm for name, arm in (params.arms.dpo or {}).items()}
-    found = (_pair_problem(key, section.recipe, section.dpo, trees) for key, section in sections.items())
+    found = [_pair_problem(key, section.recipe, section.dpo, trees) for key, section in sections.items()]
+    tuned = {"training": training} | {f"arms.sft.{name}": arm for name, arm in (params.arms.sft or {}).items()}
+    found += [_off_branch_problem(key, section, training.backend) for key, section in tuned.items()]
     return next((problem for problem in found if problem), None)
+
+
+def _off_branch_problem(key: str, section: "Training | SftArm", backend: str) -> str | None:
+    """What `off_branch` does not go with: other sequences, or another mask."""
+    if not section.sft.off_branch:
+        return None
+    others = [f"`{key}.recipe` has `{name}`" for name in turned_on(section.recipe, "sft")]
+    others += [f"`{key}.sft.packing` is true"] if section.sft.packing else []
+    others += ["`training.backend` is unsloth"] if backend == "unsloth" else []
+    if not others:
+        return None
+    return f"`{key}.sft.off_branch` lays out and masks sequences in its own way, but {others[0]}; leave one of the two."
 
 
 def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str | None:

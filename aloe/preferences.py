@@ -10,7 +10,7 @@ tokenizer, chat template, split or path of a file.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aloe.branching import followed, history, leaf_paths, paths, prompt
+from aloe.branching import followed, history, leaf_paths, other, paths, prompt
 from aloe.records import DialogueTree, PreferencePair, Reply, Source, Turn
 
 __all__ = ["Counts", "counts", "dpo_pairs", "history", "sft_conversations"]
@@ -25,7 +25,7 @@ class Counts(NamedTuple):
     unparseable: int
 
 
-def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[str, Any]]:
+def sft_conversations(trees: Iterable[DialogueTree], reply: Reply, off_branch: bool = False) -> list[dict[str, Any]]:
     """One conversation per way through a dialogue, with a mask of the messages to learn.
 
     A reply is learned if it is the wanted one of its turn *and* the dialogue went on with it: a reply that nobody
@@ -37,8 +37,10 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[
     Args:
         trees: the dialogues of one split.
         reply: which replies to learn, "preferred" or "rejected".
+        off_branch: give those too that no dialogue went on with, each with the first path that holds its turn.
 
-    Returns: `{"messages": [{"role", "content"}, ...], "train": [bool, ...]}` per conversation, a flag per message.
+    Returns: `{"messages": [{"role", "content"}, ...], "train": [bool, ...]}` per conversation, a flag per message; with
+        `off_branch`, under that name also `[{"after": number of messages before the reply, "content"}, ...]`.
 
     >>> from aloe.records import Persona
     >>> t1 = Turn("d-1", None, "Hi.", "", "", "Hi Ann!", "Hello.", ("hinted", "hinted"), "hinted", "hinted")
@@ -54,15 +56,22 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply) -> list[dict[
     rows = []
     for tree in trees:
         learned: set[tuple[str, Source]] = set()  # replies, by turn and kind
-        for path in leaf_paths(tree):
-            wanted = [
-                (turn.id, source) not in learned and _continued_as(turn, source) == reply
-                for turn, source in zip(path, followed(path), strict=True)
-            ]
-            if any(wanted):
-                learned |= {(turn.id, source) for turn, source in zip(path, followed(path), strict=True)}
-                messages = [{"role": message.role, "content": message.content} for message in history(path)]
-                rows.append({"messages": messages, "train": [flag for learn in wanted for flag in (False, learn)]})
+        ways = [list(zip(path, followed(path), strict=True)) for path in leaf_paths(tree)]
+        answered = {(turn.id, source) for way in ways for turn, source in way}
+        for way in ways:
+            wanted = [(turn.id, source) not in learned and _continued_as(turn, source) == reply for turn, source in way]
+            asides = [(i, turn, other(source)) for i, (turn, source) in enumerate(way) if off_branch
+                      and (turn.id, other(source)) not in learned | answered
+                      and _continued_as(turn, other(source)) == reply]  # fmt: skip
+            if any(wanted) or asides:
+                learned |= {(turn.id, source) for turn, source in way} | {(turn.id, kind) for _, turn, kind in asides}
+                path = [turn for turn, _ in way]
+                row = {
+                    "messages": [{"role": message.role, "content": message.content} for message in history(path)],
+                    "train": [flag for learn in wanted for flag in (False, learn)],
+                }
+                beside = [{"after": 2 * i + 1, "content": turn.reply(kind)} for i, turn, kind in asides]
+                rows.append({**row, "off_branch": beside} if off_branch else row)
     return rows
 
 

@@ -24,6 +24,7 @@ from aloe.resuming import checkpoints, kept_rows, take_up, tokens_in
 from aloe.room import refuse_without_disk
 from aloe.runs import Run
 from aloe.training_log import bar, progress, tensorboard
+from aloe.tree_attention import Collator, TreeTokens, see_as_trees
 from aloe.watching import watch
 from aloe.writing import explained_disk_errors
 
@@ -34,14 +35,21 @@ LARGE = 50_000_000  # parameters above which memory is saved: activations recomp
 LOGGED = 100  # rows of a training's table, about
 
 
-def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) -> "SFTTrainer":
-    """A trainer that holds `rows`, all of them and whole; packed where the preset says so."""
+def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens | TreeTokens]) -> "SFTTrainer":
+    """A trainer that holds `rows`, all of them and whole; packed or read as trees where the preset says so.
+
+    Raises:
+        UserError: the preset wants trees, which this model or Unsloth cannot read.
+    """
     from datasets import Dataset
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
     set_seed(run.params.seed)  # an adapter is drawn before the trainer sets its seed
-    params = run.params.training
+    params, trees = run.params.training, run.params.training.sft.off_branch
+    if trees and policy.backend == "unsloth":
+        raise UserError("`training.sft.off_branch` is not for Unsloth, whose kernels take no mask of its form; set it "
+                        "to false, or `training.backend` to transformers.")  # fmt: skip
     order = batched_order([len(row.input_ids) for row in rows], params.sft.batch_size, run.params.seed)
     config = SFTConfig(
         **_arguments(run, name, policy, "sft", params.sft, len(rows)),
@@ -49,15 +57,19 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens]) 
         packing=params.sft.packing,
         max_length=params.max_length if params.sft.packing else None,
         dataset_kwargs={"skip_prepare_dataset": not params.sft.packing},  # labels and order are there already
+        remove_unused_columns=not trees,
     )
     trainer = SFTTrainer(
         policy.model,
         config,
         train_dataset=Dataset.from_list([rows[i]._asdict() for i in order]),
         processing_class=policy.tokenizer,
+        data_collator=Collator(policy.tokenizer.pad_token_id) if trees else None,
         peft_config=policy.adapter,
         callbacks=[progress(name), watch("sft")],
     )
+    if trees:
+        see_as_trees(trainer.model)
     _drop_printer(trainer)
     held = trainer.train_dataset
     packed = "seq_lengths" in held.column_names
@@ -174,7 +186,7 @@ def run_trainer(run: Run, name: str, trainer: Any) -> dict[str, Any]:
     }
 
 
-def learned_tokens(rows: Sequence[Tokens]) -> int:
+def learned_tokens(rows: Sequence[Tokens | TreeTokens]) -> int:
     """How many tokens carry loss."""
     return sum(label != IGNORED for row in rows for label in row.labels)
 

@@ -30,6 +30,7 @@ from aloe.runs import Run, split_of
 from aloe.system_messages import heard_in_place
 from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
+from aloe.tree_attention import TreeTokens, as_trees, tree_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,8 +41,9 @@ def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]
 
     In this process, or in those that `training.launcher` describes; or not again, if `aloe.train` has done it.
 
-    One sequence per dialogue; learned are the wanted replies that the dialogue went on with. The preset's recipe may
-    depart from that for training; what is measured on development personas never does.
+    One sequence per dialogue; learned are the wanted replies that the dialogue went on with, and with `off_branch` the
+    others too. The preset's recipe may depart from that for training; what is measured on development personas never
+    does.
 
     Returns:
         For `metrics.json`: counts, time, and the loss in nats per learned token: `train_loss` is the mean over the
@@ -161,9 +163,9 @@ def _leave(run: Run, name: str, trainer: Any, policy: Trainable, held_out: Seque
 
 
 class _Sequences(NamedTuple):
-    train: list[Tokens]
+    train: list[Tokens] | list[TreeTokens]
     dev: list[Tokens]
-    mixed: list[Tokens]  # general conversations to train on
+    mixed: list[Tokens] | list[TreeTokens]  # general conversations to train on
     kept: list[Tokens]  # and those held out
 
 
@@ -171,13 +173,20 @@ def _sequences(run: Run, which: Reply, tokenizer: "PreTrainedTokenizerBase") -> 
     """What SFT reads: the training dialogues as the recipe has them, the development ones always as corrected."""
     params = run.params.training
     train_trees, dev_trees = _splits(run)
-    train = recipe_conversations(train_trees, which, params.recipe)
+    trees = params.sft.off_branch
+    if trees:
+        train = sft_conversations(train_trees, which, off_branch=True)
+    else:
+        train = recipe_conversations(train_trees, which, params.recipe)
     if not train:
         raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
     mix = draw_mix(params.sft.mix, len(train), run.params.seed) if params.sft.mix else Mixed([], [])
     general = ([_as_heard(tokenizer, row) for row in own] for own in mix)
-    rows = (train, sft_conversations(dev_trees, which), *general)
-    return _Sequences(*(sft_tokens(tokenizer, own, params.max_length) for own in rows))
+    rows = (sft_conversations(dev_trees, which), *general)
+    dev, mixed, kept = (sft_tokens(tokenizer, own, params.max_length) for own in rows)
+    if trees:
+        return _Sequences(tree_tokens(tokenizer, train, params.max_length), dev, as_trees(mixed), kept)
+    return _Sequences(sft_tokens(tokenizer, train, params.max_length), dev, mixed, kept)
 
 
 def _as_heard(tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +196,7 @@ def _as_heard(tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]) -> d
 
 
 def _mix_summary(
-    mixed: list[Tokens], kept: list[Tokens], before: float | None, after: float | None
+    mixed: Sequence[Tokens | TreeTokens], kept: list[Tokens], before: float | None, after: float | None
 ) -> dict[str, float | None]:
     return {
         "sequences": len(mixed), "learned_tokens": learned_tokens(mixed), "dev_sequences": len(kept),

@@ -22,7 +22,10 @@ class Mix:
 
 @dataclasses.dataclass(frozen=True)
 class Sft:
-    """Supervised fine-tuning. A step has `batch_size * gradient_accumulation` sequences, in all processes together."""
+    """Supervised fine-tuning. A step has `batch_size * gradient_accumulation` sequences, in all processes together.
+
+    `off_branch`: learn the wanted replies too that no dialogue goes on with (`tree_attention`).
+    """
 
     learning_rate: StepSize
     epochs: Positive
@@ -32,6 +35,7 @@ class Sft:
     weight_decay: Rate
     packing: bool
     mix: Mix | None = None
+    off_branch: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ In: a folder with dialogues and a random model (`prepare`), and which arm. Out: 
 the peak memory of this process. Every arm of SFT sees the same dialogues a step; every arm of DPO has the same pairs a
 step at most, the same adapter and the same precision. Dialogues are of two kinds: in those that go on with the
 `preferred` reply every arm learns the same replies; in those of the study, which go on with a `random` one, a preferred
-reply that was not taken stands in no history, and only a prefix of its own can hold it.
+reply that was not taken stands in no history: a prefix of its own holds it, or a tree (`training.sft.off_branch`).
 """
 
 import contextlib
@@ -31,11 +31,18 @@ from aloe.quiet import quiet
 from aloe.records import DialogueTree, PreferencePair, read_jsonl, write_jsonl
 from aloe.runs import Run
 from aloe.trainers import dpo_trainer, run_trainer, sft_trainer
+from aloe.tree_attention import TreeTokens, as_trees, tree_tokens
 
-SFT_ARMS = ("one sequence a dialogue", "a prefix a preferred reply", "a prefix a reply of ours")
+SEQUENCE, TREE = "one sequence a dialogue", "one tree a dialogue"
+PREFIX, OWN_PREFIX = "a prefix a preferred reply", "a prefix a reply of ours"
+SFT_ARMS = (SEQUENCE, TREE, PREFIX, OWN_PREFIX)
 Branch = Literal["preferred", "random"]
-SFT_CELLS: tuple[tuple[Branch, tuple[str, ...]], ...] = (("preferred", SFT_ARMS[:2]), ("random", SFT_ARMS))
-"""Which reply the dialogues go on with, and the arms."""
+SFT_CELLS: tuple[tuple[Branch, tuple[str, ...]], ...] = (
+    ("preferred", (SEQUENCE, PREFIX)),
+    ("random", (TREE, PREFIX)),
+    ("random", (SEQUENCE, PREFIX, OWN_PREFIX)),
+)
+"""Which reply the dialogues go on with, and the arms: ours first, then the straightforward ways."""
 DPO_ARMS = ("this project", "a second model as reference", "reference by the adapter off")
 VOCABULARY, LAYERS = 32_000, 12
 Row = dict[str, Any]  # a conversation and which of its messages to learn, as `sft_conversations` gives it
@@ -48,7 +55,7 @@ def prepare(folder: Path, n_train: int, n_dev: int, n_turns: int, width: int) ->
 
     params = load_params("sandbox")
     run, people = Run("bench", params, folder / "grown"), some_personas(n_train + n_dev)
-    for branch in dict(SFT_CELLS):
+    for branch in dict(SFT_CELLS):  # each once
         trees = dataclasses.replace(params.trees, n_turns=n_turns, branch=branch)
         with open_chat(run) as chat, contextlib.redirect_stderr(io.StringIO()):
             grown = list(grow_trees(chat, people, trees, params.seed))
@@ -83,21 +90,23 @@ def sft(what: Row, train: Sequence[DialogueTree], dev: Sequence[DialogueTree], f
     steps, size = batches(what["arm"], train, policy.tokenizer, params)
     rows = list(itertools.chain(*steps))
     run = changed(params, folder, "sft", learning_rate=what["rate"], epochs=1.0, batch_size=size,
-                  gradient_accumulation=len(steps[0]) // size)  # fmt: skip
+                  gradient_accumulation=len(steps[0]) // size, off_branch=what["arm"] == TREE)  # fmt: skip
     with quiet():
         trainer = sft_trainer(run, "bench", policy, rows)
         trainer.train_dataset = Dataset.from_list([row._asdict() for row in rows])  # in this order
         busy = time.process_time()
         took = run_trainer(run, "bench", trainer)
         busy = time.process_time() - busy
-        held_out = sft_tokens(policy.tokenizer, prefixes(SFT_ARMS[1], dev), params.training.max_length)
+        held_out = sft_tokens(policy.tokenizer, prefixes(PREFIX, dev), params.training.max_length)
         loss = held_out_loss(trainer, sorted(held_out, key=lambda row: len(row.input_ids)), "held out")
     assert took["steps"] == len(steps)
     measured = {key: took[key] for key in ("steps", "tokens", "seconds")}
     return {**measured, "cpu": busy, "loss": loss, "replies": learned(rows)}
 
 
-def batches(arm: str, train: Sequence[DialogueTree], tokenizer: Any, params: Params) -> tuple[list[list[Tokens]], int]:
+def batches(
+    arm: str, train: Sequence[DialogueTree], tokenizer: Any, params: Params
+) -> tuple[list[list[Tokens | TreeTokens]], int]:
     """The sequences of each step, and how many go through the model at once.
 
     A step's prefixes stand beside those of like length, so that little is padding. Every step has the same number of
@@ -107,12 +116,16 @@ def batches(arm: str, train: Sequence[DialogueTree], tokenizer: Any, params: Par
     trees = [tree for tree in train if sft_conversations([tree], "preferred")]
     random.Random(params.seed).shuffle(trees)
     trees = trees[: len(trees) // together * together]
-    steps = [
-        sft_tokens(tokenizer, prefixes(arm, trees[i : i + together]), params.training.max_length)
-        for i in range(0, len(trees), together)
-    ]
+    steps: list[Sequence[Tokens | TreeTokens]] = []
+    for i in range(0, len(trees), together):
+        own, longest = trees[i : i + together], params.training.max_length
+        if arm == TREE:
+            steps.append(tree_tokens(tokenizer, sft_conversations(own, "preferred", off_branch=True), longest))
+        else:
+            steps.append(sft_tokens(tokenizer, prefixes(arm, own), longest))
     most = -(-max(map(len, steps)) // together) * together
-    nothing = Tokens([tokenizer.pad_token_id] * 2, [IGNORED] * 2)
+    plain = Tokens([tokenizer.pad_token_id] * 2, [IGNORED] * 2)
+    nothing = as_trees([plain])[0] if arm == TREE else plain
     return [
         [*sorted(step, key=lambda row: len(row.input_ids), reverse=True), *[nothing] * (most - len(step))]
         for step in steps
@@ -122,9 +135,9 @@ def batches(arm: str, train: Sequence[DialogueTree], tokenizer: Any, params: Par
 def prefixes(arm: str, trees: Sequence[DialogueTree]) -> list[Row]:
     """Whole dialogues with their wanted replies to learn, or a conversation per reply that ends with it."""
     whole = sft_conversations(trees, "preferred")
-    if arm == SFT_ARMS[0]:
+    if arm == SEQUENCE:
         return whole
-    if arm == SFT_ARMS[1]:
+    if arm == PREFIX:
         rows = [dpo_row(pair) for pair in dpo_pairs(trees)]
         return [last_only([*row["prompt"], *row["chosen"]]) for row in rows]
     return [last_only(row["messages"][: i + 1]) for row in whole for i, wanted in enumerate(row["train"]) if wanted]
@@ -135,7 +148,7 @@ def last_only(messages: Sequence[dict[str, str]]) -> Row:
     return {"messages": list(messages), "train": [False] * (len(messages) - 1) + [True]}
 
 
-def learned(rows: Sequence[Tokens]) -> int:
+def learned(rows: Sequence[Tokens | TreeTokens]) -> int:
     """How many replies carry loss: runs of labels."""
     return sum(
         label != IGNORED and before == IGNORED for row in rows for before, label in itertools.pairwise(row.labels)

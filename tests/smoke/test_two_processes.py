@@ -48,14 +48,18 @@ def both(run):
     return {name: (found[name], tables[name].loc[tables[name]["split"] == "train", "loss"].tolist()) for name in found}
 
 
-@pytest.fixture(scope="module", params=["full", "lora"])
+@pytest.fixture(
+    scope="module", params=[("full", False), ("lora", False), ("full", True)], ids=["full", "lora", "trees"]
+)
 def alone(request, base, tmp_path_factory):
-    return request.param, both(made(tmp_path_factory.mktemp("alone"), base, None, request.param))
+    method, off_branch = request.param
+    run = made(tmp_path_factory.mktemp("alone"), base, None, method, off_branch=off_branch)
+    return method, off_branch, both(run)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["data-parallel", "sharded"])
 def test_two_processes_reach_the_losses_of_one(alone, base, tmp_path, monkeypatch, capsys, shared):
-    method, expected = alone
+    method, off_branch, expected = alone
     launcher = TWO
     if shared:
         settings = yaml.safe_load((ROOT / "params" / "accelerate" / "eight-gpus-fsdp.yaml").read_text())
@@ -63,7 +67,7 @@ def test_two_processes_reach_the_losses_of_one(alone, base, tmp_path, monkeypatc
         Path(launcher).write_text(yaml.safe_dump({**settings, "num_processes": 2}))
         monkeypatch.setenv("PYTHONPATH", str(HERE))
         monkeypatch.setattr(launching, "MODULE", "shards_without_gpu")
-    found = both(made(tmp_path / "run", base, launcher, method))
+    found = both(made(tmp_path / "run", base, launcher, method, off_branch=off_branch))
     assert "loss" in capsys.readouterr().err  # the bar of the first process
     for name, (one, steps) in expected.items():
         two, others = found[name]

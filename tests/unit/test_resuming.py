@@ -82,6 +82,7 @@ def random_step(run, stage, seed):
 
 @pytest.mark.parametrize("stage, method, changes", [
     ("sft", "full", {"sft": {"packing": True, "epochs": 4.0}}),
+    ("sft", "full", {"sft": {"off_branch": True}}),
     ("dpo", "lora", {}),
     ("dpo", "full", {"dpo": {"loss": "kto"}}),
     ("dpo", "full", {"dpo": {"loss": "simpo", "beta": 2.0}}),
