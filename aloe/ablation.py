@@ -56,18 +56,17 @@ def arm_frame(found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def markdown_page(metrics: Mapping[str, Any] | None, digest: str) -> str:
-    """The stored result of an ablation as Markdown, with where it comes from; that there is none, if there is none.
+def markdown_page(metrics: Mapping[str, Any] | None, digest: str, preset: str = "ablation") -> str:
+    """The stored arms of a run as Markdown, with where they come from; that there are none, if there are none.
 
     Args:
         metrics: the `metrics.json` of the run; None where it has not been run.
         digest: the hash of that file.
+        preset: of the run.
     """
     found = (metrics or {}).get("benchmark", {}).get("arms", {})
     if not metrics or not found:
-        return (
-            "The ablation has not been run: `make all PRESET=ablation` makes it, and this page then shows its result."
-        )
+        return f"Not run yet: `make all PRESET={preset}` makes it, and this page then shows its result."
     benchmark = metrics["benchmark"]
     last = benchmark["n_turns"]
     titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR", "p of IR, corrected")

@@ -176,16 +176,15 @@ def _keep_links(folder: Path, pages: set[str]) -> None:
 
 
 def _choices(run: Run) -> dict[str, str]:
-    """What the page on the released code says: its choices, and what the run `ablation` beside this one measured."""
+    """What the page on the released code says: its choices, and what runs with arms beside this one measured."""
     from aloe.ablation import markdown_page  # with libraries that a run with nothing to do is spared
 
-    ablation = _stored("ablation", run)
-    metrics = json.loads(ablation.read_text(encoding="utf-8")) if ablation.is_file() else None
-    return {
-        "departures": _table(departures(CORRECTED)),
-        "elsewhere": _table(ELSEWHERE),
-        "ablation": markdown_page(metrics, fingerprint(ablation) if metrics else ""),
-    }
+    found = {}
+    for preset in ("ablation", "evidence"):
+        stored = _stored(preset, run)
+        metrics = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
+        found[preset] = markdown_page(metrics, fingerprint(stored) if metrics else "", preset)
+    return {"departures": _table(departures(CORRECTED)), "elsewhere": _table(ELSEWHERE), **found}
 
 
 def _evidence(run: Run, folder: Path) -> dict[str, str]:

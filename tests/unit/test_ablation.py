@@ -74,7 +74,7 @@ def test_a_result_of_an_earlier_version_has_no_p_values():
 
 @pytest.mark.parametrize("nothing", [None, {"benchmark": {"policies": {}}}])
 def test_an_ablation_that_was_not_run_is_said_to_be_missing(nothing):
-    assert markdown_page(nothing, "").startswith("The ablation has not been run")
+    assert markdown_page(nothing, "").startswith("Not run yet: `make all PRESET=ablation`")
 
 
 def test_the_report_shows_the_run_that_lies_beside_it_and_is_made_anew_for_another(run, tmp_path):  # noqa: F811
@@ -82,7 +82,7 @@ def test_the_report_shows_the_run_that_lies_beside_it_and_is_made_anew_for_anoth
     rendering.write_source(run, tmp_path / "without")
     page = "pages/published-and-corrected.md"
     text = (tmp_path / "without" / page).read_text()
-    assert "has not been run" in text
+    assert text.count("Not run yet: `make all PRESET=") == 2
     assert "| `from_base` | starts from the base model" in text
     run.record_stage("report", rendering._inputs(run), [])
     (run.report).mkdir()
@@ -92,4 +92,6 @@ def test_the_report_shows_the_run_that_lies_beside_it_and_is_made_anew_for_anoth
     beside.update_metrics({"benchmark": metrics()["benchmark"]})
     assert not rendering.report_is_current(run)
     rendering.write_source(run, tmp_path / "with")
-    assert "| `arm` | `dpo` |" in (tmp_path / "with" / page).read_text()
+    text = (tmp_path / "with" / page).read_text()
+    assert text.count("| `arm` | `dpo` |") == 1
+    assert "Not run yet: `make all PRESET=evidence`" in text

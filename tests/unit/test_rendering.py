@@ -162,7 +162,7 @@ def test_a_run_that_ended_early_has_a_report_up_to_there_that_says_why_and_how_m
     assert "The run ended here" in page
     assert not any(text in page for text in ("Traceback", "An error", "never reached"))
     choices = (run.report / "pages" / "published-and-corrected.html").read_text()
-    assert "has not been run" in choices
+    assert "Not run yet" in choices
     assert "starts from the base model" in choices
     numbers = (run.report / "pages" / "published-numbers.html").read_text()
     assert "in all 4 rows" in numbers
