@@ -63,7 +63,7 @@ def is_whole(tree: DialogueTree, n_turns: int) -> bool:
 def followed(path: Sequence[Turn]) -> list[Source]:
     """Which reply of each turn a path goes on with; after the last turn, the one that its `branch` names."""
     asides = [*(after.off_branch for after in path[1:]), False][: len(path)]
-    return [turn.branch if not aside else other(turn.branch) for turn, aside in zip(path, asides, strict=True)]
+    return [turn.branch if not aside else _other(turn.branch) for turn, aside in zip(path, asides, strict=True)]
 
 
 def history(path: Sequence[Turn]) -> tuple[Message, ...]:
@@ -100,6 +100,5 @@ def is_expanded(tree_id: str, share: float, seed: int) -> bool:
     return random.Random(f"{seed}-{tree_id}-expand").random() < share
 
 
-def other(source: Source) -> Source:
-    """The reply of a turn that this one is not."""
+def _other(source: Source) -> Source:
     return "plain" if source == "hinted" else "hinted"

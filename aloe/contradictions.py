@@ -198,15 +198,17 @@ def _training_problem(params: "Params") -> str | None:
 
 
 def _off_branch_problem(key: str, section: "Training | SftArm", backend: str) -> str | None:
-    """What `off_branch` does not go with: other sequences, or another mask."""
+    """What `off_branch` does not go with: other sequences, or kernels that take no mask of its form (Unsloth's)."""
     if not section.sft.off_branch:
         return None
     others = [f"`{key}.recipe` has `{name}`" for name in turned_on(section.recipe, "sft")]
     others += [f"`{key}.sft.packing` is true"] if section.sft.packing else []
-    others += ["`training.backend` is unsloth"] if backend == "unsloth" else []
+    others += [f"`training.backend` is {backend}, not transformers"] if backend != "transformers" else []
     if not others:
         return None
-    return f"`{key}.sft.off_branch` lays out and masks sequences in its own way, but {others[0]}; leave one of the two."
+    return (
+        f"`{key}.sft.off_branch` lays out and masks sequences in its own way, but {others[0]}; change one of the two."
+    )
 
 
 def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str | None:

@@ -28,6 +28,11 @@ class Tokens(NamedTuple):
     input_ids: list[int]
     labels: list[int]
 
+    @property
+    def context(self) -> int:
+        """Tokens that a model must be able to hold."""
+        return len(self.input_ids)
+
 
 def sft_tokens(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Mapping[str, Any]], max_length: int

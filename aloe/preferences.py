@@ -8,12 +8,14 @@ tokenizer, chat template, split or path of a file.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from aloe.branching import followed, history, leaf_paths, other, paths, prompt
+from aloe.branching import followed, history, leaf_paths, paths, prompt
 from aloe.records import DialogueTree, PreferencePair, Reply, Source, Turn
 
 __all__ = ["Counts", "counts", "dpo_pairs", "history", "sft_conversations"]
+
+_SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 class Counts(NamedTuple):
@@ -60,17 +62,19 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply, off_branch: b
         answered = {(turn.id, source) for way in ways for turn, source in way}
         for way in ways:
             wanted = [(turn.id, source) not in learned and _continued_as(turn, source) == reply for turn, source in way]
-            asides = [(i, turn, other(source)) for i, (turn, source) in enumerate(way) if off_branch
-                      and (turn.id, other(source)) not in learned | answered
-                      and _continued_as(turn, other(source)) == reply]  # fmt: skip
+            asides = [(i, turn, source) for i, (turn, _) in enumerate(way) for source in _SOURCES if off_branch
+                      and (turn.id, source) not in learned | answered and _continued_as(turn, source) == reply
+                      ]  # fmt: skip
             if any(wanted) or asides:
-                learned |= {(turn.id, source) for turn, source in way} | {(turn.id, kind) for _, turn, kind in asides}
+                learned |= {(turn.id, source) for turn, source in way} | {
+                    (turn.id, source) for _, turn, source in asides
+                }
                 path = [turn for turn, _ in way]
                 row = {
                     "messages": [{"role": message.role, "content": message.content} for message in history(path)],
                     "train": [flag for learn in wanted for flag in (False, learn)],
                 }
-                beside = [{"after": 2 * i + 1, "content": turn.reply(kind)} for i, turn, kind in asides]
+                beside = [{"after": 2 * i + 1, "content": turn.reply(source)} for i, turn, source in asides]
                 rows.append({**row, "off_branch": beside} if off_branch else row)
     return rows
 

@@ -42,7 +42,7 @@ class Recipe:
     preferred_history: bool = _switch(
         "sft",
         "the history goes on with the preferred reply at every turn, though the next message answered the sampled one",
-        "the history is the one that was sampled; a reply is learned only where the dialogue went on with it",
+        "the history is the one that was sampled, and no reply is learned with another",
     )
     from_base: bool = _switch(
         "dpo",

@@ -39,7 +39,7 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens | 
     """A trainer that holds `rows`, all of them and whole; packed or read as trees where the preset says so.
 
     Raises:
-        UserError: the preset wants trees, which this model or Unsloth cannot read.
+        UserError: the preset wants trees, which this model cannot read.
     """
     from datasets import Dataset
     from transformers import set_seed
@@ -47,9 +47,6 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens | 
 
     set_seed(run.params.seed)  # an adapter is drawn before the trainer sets its seed
     params, trees = run.params.training, run.params.training.sft.off_branch
-    if trees and policy.backend == "unsloth":
-        raise UserError("`training.sft.off_branch` is not for Unsloth, whose kernels take no mask of its form; set it "
-                        "to false, or `training.backend` to transformers.")  # fmt: skip
     order = batched_order([len(row.input_ids) for row in rows], params.sft.batch_size, run.params.seed)
     config = SFTConfig(
         **_arguments(run, name, policy, "sft", params.sft, len(rows)),
@@ -69,7 +66,7 @@ def sft_trainer(run: Run, name: str, policy: Trainable, rows: Sequence[Tokens | 
         callbacks=[progress(name), watch("sft")],
     )
     if trees:
-        see_as_trees(trainer.model)
+        see_as_trees(trainer.model, params.max_length)
     _drop_printer(trainer)
     held = trainer.train_dataset
     packed = "seq_lengths" in held.column_names

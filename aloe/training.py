@@ -30,7 +30,7 @@ from aloe.runs import Run, split_of
 from aloe.system_messages import heard_in_place
 from aloe.trainers import learned_tokens, pair_trainer, run_trainer, sft_trainer
 from aloe.training_log import write_log
-from aloe.tree_attention import TreeTokens, as_trees, tree_tokens
+from aloe.tree_attention import TreeTokens, as_trees, sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -110,7 +110,7 @@ def _sft_here(run: Run, which: Reply, name: str) -> dict[str, Any]:
         "sequences": len(train),
         "dev_sequences": len(dev),
         "rows": len(trainer.train_dataset),  # fewer than sequences where they were packed
-        "longest": max(len(row.input_ids) for row in (*train, *mixed, *dev, *kept)),
+        "longest": max(row.context for row in (*train, *mixed, *dev, *kept)),
         "learned_tokens": learned_tokens(train),
         "loss_before": before,
         "loss_after": after,
@@ -173,20 +173,20 @@ def _sequences(run: Run, which: Reply, tokenizer: "PreTrainedTokenizerBase") -> 
     """What SFT reads: the training dialogues as the recipe has them, the development ones always as corrected."""
     params = run.params.training
     train_trees, dev_trees = _splits(run)
-    trees = params.sft.off_branch
-    if trees:
-        train = sft_conversations(train_trees, which, off_branch=True)
+    off_branch = params.sft.off_branch
+    if off_branch:
+        train = sft_conversations(train_trees, which, off_branch)
     else:
         train = recipe_conversations(train_trees, which, params.recipe)
     if not train:
-        raise UserError(f"No training dialogue in {run.trees} goes on with a {which} reply; there is nothing to learn.")
+        has = "has" if off_branch else "goes on with"
+        raise UserError(f"No training dialogue in {run.trees} {has} a {which} reply; there is nothing to learn.")
     mix = draw_mix(params.sft.mix, len(train), run.params.seed) if params.sft.mix else Mixed([], [])
     general = ([_as_heard(tokenizer, row) for row in own] for own in mix)
     rows = (sft_conversations(dev_trees, which), *general)
     dev, mixed, kept = (sft_tokens(tokenizer, own, params.max_length) for own in rows)
-    if trees:
-        return _Sequences(tree_tokens(tokenizer, train, params.max_length), dev, as_trees(mixed), kept)
-    return _Sequences(sft_tokens(tokenizer, train, params.max_length), dev, mixed, kept)
+    learned = sequences(tokenizer, train, params.max_length)
+    return _Sequences(learned, dev, as_trees(mixed) if off_branch else mixed, kept)
 
 
 def _as_heard(tokenizer: "PreTrainedTokenizerBase", row: Mapping[str, Any]) -> dict[str, Any]:

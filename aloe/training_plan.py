@@ -27,8 +27,9 @@ def training_hours(params: Params, size: float) -> float:
     tuned = [(training.sft, training.recipe)] * 2 + [(arm.sft, arm.recipe) for arm in (arms.sft or {}).values()]
     compared = [*([] if params.models_from else [training.dpo]), *(arm.dpo for arm in (arms.dpo or {}).values())]
     again = (trees.n_turns + 1) / 2  # how often the prefixes of a dialogue hold one of its turns
-    beside = trees.n_turns / 2 * REPLY / CHARACTERS_PER_TOKEN  # half of the turns go on with the other reply
-    read = sum(counted.sequences * (dialogue * (again if recipe.prefixes else 1) + beside * sft.off_branch)
+    unanswered = counted.turns + trees.n_trees - counted.sequences  # replies, of which half are wanted
+    beside = unanswered / 2 * REPLY / CHARACTERS_PER_TOKEN
+    read = sum((counted.sequences * dialogue * (again if recipe.prefixes else 1) + beside * sft.off_branch)
                * _epochs(sft) for sft, recipe in tuned)  # fmt: skip
     turns = counted.turns * (1 - TIE_SHARE)
     once = 1 / 3  # of a step's work: that of a reply forwards only, under a reference

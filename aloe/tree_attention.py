@@ -30,6 +30,11 @@ class TreeTokens(NamedTuple):
     labels: list[int]
     position_ids: list[int]
 
+    @property
+    def context(self) -> int:
+        """Tokens of the longest conversation in it: what a model must be able to hold."""
+        return max(self.position_ids) + 1
+
 
 def tree_tokens(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Mapping[str, Any]], max_length: int
@@ -61,8 +66,21 @@ def tree_tokens(
             row.labels.extend([IGNORED, *ids[start:end]])
             row.position_ids.extend(range(start - 1, end))
         rows.append(row)
-    refuse_long([max(row.position_ids) + 1 for row in rows], max_length)
+    refuse_long([row.context for row in rows], max_length)
     return rows
+
+
+def sequences(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Mapping[str, Any]], max_length: int
+) -> list[Tokens] | list[TreeTokens]:
+    """`tree_tokens` of conversations that come with their replies off the branch, `examples.sft_tokens` of others.
+
+    Raises:
+        UserError: as these.
+    """
+    if conversations and "off_branch" in conversations[0]:
+        return tree_tokens(tokenizer, conversations, max_length)
+    return sft_tokens(tokenizer, conversations, max_length)
 
 
 def as_trees(rows: Iterable[Tokens]) -> list[TreeTokens]:
@@ -87,8 +105,7 @@ def visible(position_ids: "torch.Tensor") -> "torch.Tensor":
     start = torch.where(begins, places, 0).cummax(dim=1).values  # of the part that a token belongs to
     before = position_ids.gather(1, start)  # so many tokens of the dialogue come before that part
     same = start[:, :, None] == start[:, None, :]
-    of_dialogue = (start == 0)[:, None, :] & (places < before[:, :, None])
-    return ((same | of_dialogue) & (places <= places[:, None]))[:, None]
+    return ((same | (places < before[:, :, None])) & (places <= places[:, None]))[:, None]
 
 
 class Collator:
@@ -113,16 +130,21 @@ class Collator:
         }
 
 
-def see_as_trees(model: "PreTrainedModel") -> None:
+def see_as_trees(model: "PreTrainedModel", max_length: int) -> None:
     """From now on the model takes `position_ids` of a batch as those of trees.
 
     The mask of a batch stays one flag a token until then, by which a trainer counts what was read.
+
+    Args:
+        max_length: tokens of the longest conversation that it will read.
 
     Raises:
         UserError: the model's attention takes no mask of this form.
     """
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    kinds = set(getattr(config, "layer_types", None) or getattr(config, "block_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)
+    kinds |= {"sliding_attention"} if window and window < max_length else set()
     if config._attn_implementation != "sdpa" or kinds != {"full_attention"}:
         raise UserError(f"`training.sft.off_branch` needs full attention by torch's own kernel (sdpa), but this "
                         f"model has {', '.join(sorted(kinds))} by {config._attn_implementation}; set it to false."

@@ -84,6 +84,9 @@ def test_a_loss_without_a_reference_and_general_conversations_change_the_hours(t
                         for epochs, loss in ((1.0, "sigmoid"), (1.0, "cpo"), (2.0, "sigmoid")))  # fmt: skip
     assert none - free == pytest.approx((more - none) / 3)
     double = hours(sft=dataclasses.replace(training.sft, epochs=2 * training.sft.epochs))
+    # Half of a dialogue's replies are wanted, and half of these stand in no history: more to read, but not as much again.
+    trees = hours(sft=dataclasses.replace(training.sft, off_branch=True))
+    assert none < trees < none + (double - none) / 2
     talk = {"messages": [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]}
     general = tmp_path / "general.jsonl"
     general.write_text(f"{json.dumps(talk)}\n" * 1000, encoding="utf-8")
@@ -214,6 +217,15 @@ def test_a_tree_that_branches_is_planned_turn_by_turn():
     assert calls["preference_judge"] == 2 * 4 * 15
     one, two = (make_plan(with_sizes(trees={**trees, "expand_depth": depth})) for depth in (1, 2))
     assert two.training_hours > one.training_hours
+
+    def beside(depth):
+        params = with_sizes(trees={**trees, "expand_depth": depth}, benchmark={"policies": ()})
+        sft = dataclasses.replace(params.training.sft, off_branch=True)
+        new = dataclasses.replace(params, training=dataclasses.replace(params.training, sft=sft))
+        return make_plan(new).training_hours - make_plan(params).training_hours
+
+    # A tree: 15 turns and 8 ways, so 15 + 1 - 8 replies stand in no history; or 1 + 2 + 2 + 2 turns and 2 ways.
+    assert beside(4) / beside(1) == pytest.approx((15 + 1 - 8) / (7 + 1 - 2))
 
 
 def test_of_a_sample_of_trees_exactly_those_are_planned_that_will_branch():
