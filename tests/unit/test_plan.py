@@ -84,7 +84,7 @@ def test_a_loss_without_a_reference_and_general_conversations_change_the_hours(t
                         for epochs, loss in ((1.0, "sigmoid"), (1.0, "cpo"), (2.0, "sigmoid")))  # fmt: skip
     assert none - free == pytest.approx((more - none) / 3)
     double = hours(sft=dataclasses.replace(training.sft, epochs=2 * training.sft.epochs))
-    # Half of a dialogue's replies are wanted, and half of these stand in no history: more to read, but not as much again.
+    # Half of a dialogue's replies are wanted and half of these in no history: more to read, but not as much again.
     trees = hours(sft=dataclasses.replace(training.sft, off_branch=True))
     assert none < trees < none + (double - none) / 2
     talk = {"messages": [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello to you."}]}
