@@ -13,6 +13,7 @@ import io
 import itertools
 import random
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,8 +203,12 @@ def by_default(run: Run, policy: Trainable, pairs: Sequence[PreferencePair], lon
 
 
 def changed(params: Params, folder: Path, stage: str, **changes: Any) -> Run:
-    """The sandbox preset with changes to one training; DPO with an adapter, and both by the plain backend."""
+    """The sandbox preset with changes to one training; DPO with an adapter, and both by the plain backend.
+
+    In a folder of its own, without checkpoints: nothing is gone on from, or found again, in the next round.
+    """
     section = dataclasses.replace(getattr(params.training, stage), **changes)
     method: Literal["full", "lora"] = "full" if stage == "sft" else "lora"
-    training = dataclasses.replace(params.training, backend="transformers", method=method, **{stage: section})
-    return Run("bench", dataclasses.replace(params, training=training), folder / "run")
+    training = dataclasses.replace(params.training, backend="transformers", method=method, save_minutes=None,
+                                   **{stage: section})  # fmt: skip
+    return Run("bench", dataclasses.replace(params, training=training), Path(tempfile.mkdtemp(dir=folder)))

@@ -55,7 +55,7 @@ def texts(path, prefix, lines):
 
 
 def test_every_recipe_has_at_most_seven_lines():
-    assert len(RECIPES) == 9
+    assert len(RECIPES) == 10
     assert {title: len(code.splitlines()) for title, code in RECIPES.items() if len(code.splitlines()) > 7} == {}
 
 
@@ -116,6 +116,21 @@ def test_another_base_model_is_trained(preset, tmp_path):
     summary = train_sft(run, "preferred")
     assert summary["settings"]["method"] == "lora"
     assert (run.model("sft_preferred") / "model.safetensors").is_file()
+
+
+def test_every_preferred_reply_is_learned(preset, tmp_path):
+    model = save_tiny_model(tmp_path / "model", max_position_embeddings=4096)
+    changes = {
+        "extends: sandbox": "extends: smoke",
+        "backend: transformers": f"backend: transformers, base_model: {model}",
+    }
+    run = preset("Learn every preferred reply", changes)
+    turn = Turn(
+        "k", None, "Hi there!", "", "", "Yes, thanks.", "No.", ("", ""), "hinted", "plain"
+    )  # goes on with "No."
+    people = [Persona(f"{split}-p1-t{n}", "p", "t", "", "") for split in ("train", "dev") for n in range(3)]
+    write_jsonl(run.trees, [DialogueTree(f"tree-{p.id}", p, (turn,)) for p in people])
+    assert train_sft(run, "preferred")["sequences"] == 3
 
 
 def test_another_language_is_what_is_asked(preset, tmp_path, monkeypatch):
