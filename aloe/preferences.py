@@ -62,13 +62,11 @@ def sft_conversations(trees: Iterable[DialogueTree], reply: Reply, off_branch: b
         answered = {(turn.id, source) for way in ways for turn, source in way}
         for way in ways:
             wanted = [(turn.id, source) not in learned and _continued_as(turn, source) == reply for turn, source in way]
+            held = learned | answered
             asides = [(i, turn, source) for i, (turn, _) in enumerate(way) for source in _SOURCES if off_branch
-                      and (turn.id, source) not in learned | answered and _continued_as(turn, source) == reply
-                      ]  # fmt: skip
+                      and (turn.id, source) not in held and _continued_as(turn, source) == reply]  # fmt: skip
             if any(wanted) or asides:
-                learned |= {(turn.id, source) for turn, source in way} | {
-                    (turn.id, source) for _, turn, source in asides
-                }
+                learned |= {(turn.id, source) for turn, source in (*way, *(aside[1:] for aside in asides))}
                 path = [turn for turn, _ in way]
                 row = {
                     "messages": [{"role": message.role, "content": message.content} for message in history(path)],
