@@ -27,11 +27,11 @@ def test_a_paper_preset_is_dry_run_to_its_end_without_key_or_network(untouched, 
     assert [path.name for path in (untouched.root / "outputs").iterdir()] == [f"{preset}-dry"]
 
 
-def test_a_preset_whose_dialogues_leave_nothing_to_learn_stops_in_the_stage_that_needs_it(untouched, environment):
+def test_a_preset_whose_dialogues_leave_nothing_to_learn_stops_before_anything_is_trained(untouched, environment):
     path = untouched.root / "mine.yaml"
     path.write_text("extends: paper-llama3-8b\ntrees: {branch: preferred}\n")
     done = untouched.aloe("dry", "--preset", str(path), env=environment)
     assert done.returncode == 2
-    assert "The dry run of mine stopped in 04_sft: No training dialogue" in done.stderr
+    assert "stopped in 03_dialogue_trees: None of" in done.stderr
     assert "goes on with a rejected reply" in done.stderr
     assert "Traceback" not in done.stderr
