@@ -41,6 +41,10 @@ AIMS = {1: 8.0, 10: 2.5}  # times one by one, at least
 ONE_BY_ONE = "one by one"
 AGAIN = "all at once, what was read before is kept"
 SANDBOX = "the simulated model, with all that it calls"
+ASKED_AT_ONCE = (
+    "The model alone answers one request after the other; the project asks for several at a time, in threads, which is "
+    "why it scores more a second of the clock. What it adds to the model's own work is in the column by CPU."
+)
 JOURNAL = "the journal"
 CLIENT = "the OpenAI client and its packages"
 PROJECT = "this project's own code"
@@ -285,7 +289,8 @@ def score_table(rounds: Sequence[Timed], parts: Sequence[Part]) -> str:
         rate = statistics.median(row.rate for row in rounds if row.arm == arm)
         beside = [ratio(rounds, "scoring", arm, alone, key) for key in ("rate", "per_cpu")]
         lines.append(f"| {arm} | {rate:.0f} | {beside[0]:.2f} | {beside[1]:.2f} |")
-    lines += ["", "Where its time goes, by a profiler (waiting left out):", "", "| where | share |", "|---|---:|"]
+    lines += ["", ASKED_AT_ONCE, ""]
+    lines += ["Where its time goes, by a profiler (waiting left out):", "", "| where | share |", "|---|---:|"]
     lines += [f"| {part.where} | {part.share:.0%} |" for part in parts]
     sandbox = next(part.share for part in parts if part.where == SANDBOX)
     bound = "is" if sandbox > 0.5 else "is NOT"
