@@ -57,7 +57,8 @@ def fields(run: Run) -> dict[str, str]:
     """
     metrics = finished_metrics(run)
     benchmark = metrics["benchmark"]
-    numbers = " ".join(filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark), _cost(benchmark))))
+    said = filter(None, (_rises(benchmark), _beside(benchmark), _personal(benchmark), _cost(benchmark)))
+    numbers = "\n".join(f"- {sentence}" for sentence in said)
     return {
         "found": f"{_answer(benchmark)}\n\n{numbers}".strip(),
         "sure": _sure(run, metrics),

@@ -25,7 +25,7 @@ def run(tmp_path):
 
 def test_a_rise_is_said_of_those_whose_interval_leaves_zero_out(run):
     assert front_page.fields(run)["found"].startswith(
-        "From turn to turn, the level of alignment rises with `dpo`; it falls with `told`; "
+        "- From turn to turn, the level of alignment rises with `dpo`; it falls with `told`; "
         "it is not shown to change with `base`."
     )
 
