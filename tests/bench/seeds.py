@@ -1,7 +1,8 @@
 """The finished runs of a preset side by side, seed by seed: what one seed's intervals do not say.
 
-In: a preset of which several seeds have been run (`make all SEED=1`). Out: a row per policy and seed with the figures
-of its `metrics.json`, one with their mean and standard deviation; on stdout and in `outputs/bench/seeds.csv`.
+In: a preset of which several seeds have been run (`make all SEED=1`). Out: a row per policy or difference and seed with
+the figures of its `metrics.json`, one with their mean and standard deviation; on stdout and in
+`outputs/bench/seeds.csv`.
 All seeds meet the same benchmark personas, so the deviation is that of data, training and replies. Nothing is run.
 """
 
@@ -16,7 +17,7 @@ from aloe.params import load_params
 from aloe.runs import OUTPUTS
 from aloe.writing import write_text
 
-FIGURES = {"al_mean": "level", "ir": "IR", "slope_4_10": "slope 4 to 10"}
+FIGURES = {"al_mean": "level", "dal": "dAL", "ir": "IR", "slope_4_10": "slope 4 to 10"}
 
 
 def main() -> int:
@@ -39,20 +40,30 @@ def main() -> int:
 
 
 def seeds(found: dict[int, dict[str, Any]]) -> pd.DataFrame:
-    """A row per policy and seed, and per policy one for all; figures as text, with interval or deviation."""
+    """A row per policy (or two on the same people, one less the other) and seed, and one for all its seeds.
+
+    Figures are text, with the interval or the deviation; empty where a run has not measured them.
+    """
     rows = []
-    policies = dict.fromkeys(name for metrics in found.values() for name in metrics["benchmark"]["policies"])
-    for policy in policies:
-        own = {seed: found[seed]["benchmark"]["policies"][policy] for seed in sorted(found)
-               if policy in found[seed]["benchmark"]["policies"]}  # fmt: skip
-        for seed, figures in own.items():
-            ends = {key: figures[f"{key}_ci"] for key in FIGURES}
-            rows.append((policy, str(seed), *(f"{figures[key]:.3f} [{ends[key][0]:.3f}, {ends[key][1]:.3f}]"
-                                              for key in FIGURES)))  # fmt: skip
-        values = pd.DataFrame(own).T[list(FIGURES)].astype(float)
-        rows.append((policy, f"mean of {len(own)} (SD)",
-                     *(f"{values[key].mean():.3f} ({values[key].std():.3f})" for key in FIGURES)))  # fmt: skip
+    for part in ("policies", "differences"):
+        measured = {seed: metrics["benchmark"].get(part, {}) for seed, metrics in sorted(found.items())}
+        for name in dict.fromkeys(name for own in measured.values() for name in own):
+            own = {seed: entries[name] for seed, entries in measured.items() if name in entries}
+            rows += [(name, str(seed), *(_shown(entry, key) for key in FIGURES)) for seed, entry in own.items()]
+            if len(own) < 2:
+                continue
+            values = pd.DataFrame([{key: entry.get(key) for key in FIGURES} for entry in own.values()], dtype=float)
+            rows.append((name, f"mean of {len(own)} (SD)", *(_mean(values[key]) for key in FIGURES)))
     return pd.DataFrame(rows, columns=["policy", "seed", *FIGURES.values()])
+
+
+def _shown(entry: dict[str, Any], key: str) -> str:
+    low, high = entry.get(f"{key}_ci") or (None, None)
+    return "" if entry.get(key) is None or low is None else f"{entry[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _mean(values: "pd.Series[float]") -> str:
+    return "" if values.isna().any() else f"{values.mean():.3f} ({values.std():.3f})"
 
 
 if __name__ == "__main__":
