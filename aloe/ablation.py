@@ -69,21 +69,32 @@ def markdown_page(metrics: Mapping[str, Any] | None, digest: str, preset: str = 
         return f"Not run yet: `make all PRESET={preset}` makes it, and this page then shows its result."
     benchmark = metrics["benchmark"]
     last = benchmark["n_turns"]
-    titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR", "p of IR, corrected")
-    rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 6)]
+    titles = ("arm", "beside", "steps", "learned tokens", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR",
+              "p of IR, corrected")  # fmt: skip
+    rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 8)]
     for arm, gap in found.items():
         turns = [signed(gap["al"][turn], gap["al_ci"][turn], 2) for turn in (0, -1)]
-        rows.append((f"`{arm}`", f"`{gap['reference']}`", *turns,
+        rows.append((f"`{arm}`", f"`{gap['reference']}`", *_learned(metrics, arm, gap["reference"]), *turns,
                      signed(gap["al_mean"], gap["al_mean_ci"], 2), _p(gap, "al_mean"),
                      signed(gap["ir"], gap["ir_ci"], 3), _p(gap, "ir")))  # fmt: skip
     what = "**Simulated.** " if metrics["simulated"] else ""
     return (
         f"{what}Each arm minus the policy beside it, on the same {benchmark['n_cases']} held-out cases, with intervals "
         f"clustered on profiles (below zero: the arm is worse), and p-values corrected for how many differences stand "
-        f"here (Holm). Run `{metrics['preset']}`, seed {metrics['seed']}; "
+        f"here (Holm). Steps of the optimizer: the arm's, then those of the policy beside it; learned tokens: as a "
+        f"multiple of the other's. Run `{metrics['preset']}`, seed {metrics['seed']}; "
         f"commit {benchmark.get('arms_commit') or 'unknown'}; hash of its `metrics.json`: {digest[:12]}.\n\n"
         + "\n".join(f"| {' | '.join(row)} |" for row in rows)
     )
+
+
+def _learned(metrics: Mapping[str, Any], arm: str, other: str) -> tuple[str, str]:
+    """How much an arm learned beside its reference, which some switches change too; dashes where it is not known."""
+    ours, theirs = (metrics.get("training", {}).get(name, {}) for name in (arm, other))
+    steps = [entry.get("steps") for entry in (ours, theirs)]
+    tokens = [entry.get("learned_tokens") for entry in (ours, theirs)]  # of SFT
+    return ("–" if None in steps else f"{steps[0]:,}; {steps[1]:,}",
+            "–" if None in tokens else f"{tokens[0] / tokens[1]:.1f}×")  # fmt: skip
 
 
 def _ends(gap: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from aloe.checkpoints import has_cuda, locate, training_dtype
 from aloe.errors import UserError
 from aloe.params import Params
+from aloe.preset_files import shares_model
 from aloe.room import model_size, refuse_without_memory
 
 SMALL = 1e8  # parameters; below, memory is no question, and torch need not be loaded to ask it
@@ -29,7 +30,8 @@ def look_ahead(params: Params) -> None:
     if size is None or size < SMALL:
         return
     try:
-        refuse_without_memory(base_model, params.training, training_dtype(params.training).itemsize, has_cuda())
+        width = training_dtype(params.training).itemsize
+        refuse_without_memory(base_model, params.training, width, has_cuda(), shares_model(params.training))
     except UserError as error:
         where = "" if has_cuda() else " There is no GPU here."
         _note(f"{error}{where} On this machine the run would stop at its training; what was asked by then is kept.")

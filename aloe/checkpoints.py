@@ -143,7 +143,7 @@ def load_policy(source: str, params: Training, seed: int) -> Trainable:
         raise UserError("`training.load_in_4bit` does not go with processes that share one model (FSDP); set it to "
                         "false, or take a launcher in which each process holds the model.")  # fmt: skip
     free_memory()
-    refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda())
+    refuse_without_memory(source, params, training_dtype(params).itemsize, has_cuda(), processes.sharded())
     if backend == "unsloth":
         return _load_with_unsloth(source, params, seed)
     import torch

@@ -115,7 +115,9 @@ def refuse_long(lengths: Sequence[int], max_length: int, names: Sequence[str] | 
     name = names[longest] if names else f"number {longest + 1} of {len(lengths)}"
     over = sum(length > max_length for length in lengths)
     raise UserError(f"The longest example ({name}) has {lengths[longest]} tokens, and {over} of {len(lengths)} have "
-                    f"more than `training.max_length` = {max_length}; raise it: no example is cut.")  # fmt: skip
+                    f"more than `training.max_length` = {max_length}; no example is cut. Raise it; or, where the base "
+                    f"model's context ends, have fewer turns (`trees.n_turns`), for which nothing is asked "
+                    f"anew.")  # fmt: skip
 
 
 def batched_order(lengths: Sequence[int], batch_size: int, seed: int) -> list[int]:

@@ -11,7 +11,7 @@ from aloe.evidence_plan import evidence_lines
 from aloe.params import Params
 from aloe.preset_files import check_files
 from aloe.room import model_size
-from aloe.training_plan import disk_gb, gpu_gb, training_hours
+from aloe.training_plan import disk_gb, gpu_gb, steps, training_hours
 
 
 class Plan(NamedTuple):
@@ -66,6 +66,7 @@ def describe(params: Params) -> str:
         f"{params.training.method})",
         f"hours         {_known(plan.asking_hours, 'asking', 1)}, "
         f"{_known(plan.training_hours, 'training and generating', 1)}",
+        f"steps         {_steps(params)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
     if params.personas.from_released or params.trees.from_released:
@@ -79,6 +80,12 @@ def describe(params: Params) -> str:
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
+
+
+def _steps(params: Params) -> str:
+    """Optimizer steps of the preset's own trainings."""
+    found = steps(params)
+    return "none" if params.models_from else f"about {found.sft:,} of SFT and {found.dpo:,} of DPO, of the optimizer"
 
 
 def _money(value: float | None) -> str:

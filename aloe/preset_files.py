@@ -37,6 +37,15 @@ def check_files(params: Params) -> None:
         draw_mix(mix, params.trees.n_trees, params.seed)
 
 
+def shares_model(training: Training) -> bool:
+    """Does the preset's launcher have its processes share one model (FSDP)?
+
+    Raises:
+        UserError: the launcher cannot be read.
+    """
+    return bool(training.launcher) and read_mapping(ROOT / training.launcher).get("distributed_type") == "FSDP"
+
+
 def check_launcher(training: Training) -> None:
     """Read the configuration of Accelerate that the preset names, if it names one.
 

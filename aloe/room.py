@@ -11,7 +11,6 @@ import re
 import shutil
 from pathlib import Path
 
-from aloe import processes
 from aloe.errors import UserError
 from aloe.params import ROOT, Training
 
@@ -65,20 +64,22 @@ def checkpoint_bytes(training: Training, size: float, width: float) -> float:
     return 3 * size * width * (1.0 if training.method == "full" else ADAPTER)
 
 
-def refuse_without_memory(source: str, training: Training, width: int, on_gpu: bool) -> None:
-    """Look before a model is loaded. What one of several processes needs that share a model (FSDP) is not known.
+def refuse_without_memory(source: str, training: Training, width: int, on_gpu: bool, shared: bool) -> None:
+    """Look before a model is loaded. Of processes that share one (FSDP), each has to hold it whole at first.
 
     Raises:
         UserError: the free memory cannot hold weights, gradients and moments.
     """
     size = model_size(source)
-    if size is None or processes.sharded():
+    if size is None:
         return
     remedy = "Take `training.method: lora`, on a GPU `training.load_in_4bit` with it, or a smaller base model"
-    if on_gpu and training.method == "full":
+    if on_gpu and training.method == "full" and not shared:
         remedy += ", or share the model between GPUs (`training.launcher`)"
-    what, where = "the weights, gradients and optimizer of this training", "on the GPU" if on_gpu else "in memory"
-    _compare(training_bytes(training, size, width), _free_memory(on_gpu), what, where, remedy)
+    what, needed = "the weights, gradients and optimizer of this training", training_bytes(training, size, width)
+    if shared:
+        what, needed = "the weights, which every process holds before they are shared out,", size * width
+    _compare(needed, _free_memory(on_gpu), what, "on the GPU" if on_gpu else "in memory", remedy)
 
 
 def refuse_without_disk(folder: Path, size: float, training: Training, width: int) -> None:

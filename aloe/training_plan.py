@@ -4,7 +4,9 @@ In: parameters and a model's size. Out: hours, and GB of 1e9 bytes. Times are or
 know how the trainings work inside.
 """
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from aloe.asking_plan import CHARACTERS_PER_TOKEN, REPLY, RolePlan, history
 from aloe.losses import WITH_REFERENCE
@@ -17,6 +19,30 @@ TIE_SHARE = 0.1  # of turns whose two verdicts disagree: no pair
 CPU_FLOPS, GPU_FLOPS = 3.5e10, 1.2e14  # useful ones per second: two cores on a tiny model; one GPU of the A100 class
 GPU_FROM = 3e8  # parameters; below that a CPU will do
 TOKENS_PER_SECOND = {"cpu": 3000.0, "gpu": 500.0}  # generated, in a batch: a tiny model, a 7-8B model
+
+
+class Steps(NamedTuple):
+    """Optimizer steps of one training: of SFT on one kind of reply, and of DPO; 0 where models are taken."""
+
+    sft: int
+    dpo: int
+
+
+def steps(params: Params) -> Steps:
+    """About how many steps `sft_preferred` and `dpo` will take, by the mean length of a dialogue.
+
+    Packed rows are counted as full. Few of them in a step make few steps: what an epoch moves a model by depends on it.
+    """
+    training, counted = params.training, training_counts(params)
+    turns, dialogue = params.trees.n_turns, history(params.trees.n_turns) / CHARACTERS_PER_TOKEN
+    prefixed = training.recipe.prefixes
+    rows = float(counted.sequences * (turns if prefixed else 1))
+    if training.sft.packing:
+        rows = math.ceil(rows * dialogue * ((turns + 1) / 2 / turns if prefixed else 1) / training.max_length)
+    pairs = 0 if params.models_from else training.dpo.n_pairs or counted.turns * (1 - TIE_SHARE)
+    sft = _epochs(training.sft) * rows / (training.sft.batch_size * training.sft.gradient_accumulation)
+    dpo = training.dpo.epochs * pairs / (training.dpo.batch_size * training.dpo.gradient_accumulation)
+    return Steps(math.ceil(sft), math.ceil(dpo))
 
 
 def training_hours(params: Params, size: float) -> float:

@@ -1,4 +1,4 @@
-"""What general conversations in fine-tuning keep of what a model could do before, and what they cost.
+"""What general conversations in fine-tuning keep of what a model could do before, what they add, and what they cost.
 
 In: a finished simulated run, whose dialogues are trained on; shares. General here is what the sandbox's base model was
 pretrained on beside chats, drawn anew: words to be said again, and questions about what it was told. Out: a table on
@@ -114,6 +114,9 @@ def table(rows: Sequence[dict[str, Any]], run: Run, options: argparse.Namespace)
         f"told, of the kinds that the base model was pretrained on. Losses are means over learned tokens, on "
         f"{run.params.trees.n_dev_trees} dialogues with development personas and on {options.held_out} general "
         f"conversations, in no arm; intervals {run.params.benchmark.confidence:.0%}, over conversations. One seed.",
+        "",
+        "What the model could not do before fine-tuning and can with a share was learned from that share, not kept. "
+        "Forgetting is what the arm without one has lost.",
         "", "| " + " | ".join(COLUMNS.values()) + " |", "|" + "---|" * len(COLUMNS),
     ]  # fmt: skip
     for row in rows:

@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--dialogues", type=int, default=100, help="to train on in SFT")
     parser.add_argument("--dev", type=int, default=20, help="dialogues held out")
     parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 1e-3, 2e-3], help="learning rates of SFT")
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4, 1e-3, 2e-3, 4e-3], help="of SFT")
     parser.add_argument("--pairs", type=int, default=32, help="to train on in DPO")
     parser.add_argument("--rounds", type=int, default=3, help="of DPO")
     parser.add_argument("--width", type=int, default=768, help="of the model in DPO; 768 makes about 110M parameters")
@@ -98,10 +98,11 @@ def sft_table(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> li
         for arm, found in by_arm.items():
             tokens, seconds, busy, loss = against(own, found)
             best = min(found, key=lambda row: row["loss"])
+            edge = " (at the edge)" if best["rate"] in (min(options.rates), max(options.rates)) else ""
             rate = statistics.median(row["tokens"] / row["seconds"] for row in found)
             lines.append(f"| {branch} | {arm} | {found[0]['replies']:,} | {found[0]['tokens']:,} "
                          f"| {statistics.median(row['seconds'] for row in found):.1f} | {rate:,.0f} "
-                         f"| {best['loss']:.4f} | {best['rate']:g} | {tokens:.3f} | {seconds:.3f} | {busy:.3f} "
+                         f"| {best['loss']:.4f} | {best['rate']:g}{edge} | {tokens:.3f} | {seconds:.3f} | {busy:.3f} "
                          f"| {loss:+.4f} |")  # fmt: skip
         tokens, seconds, _, loss = against(own, by_arm[arms[1]])
         fine = tokens <= SFT_LIMITS["tokens"] and seconds <= SFT_LIMITS["seconds"] and loss <= SFT_LIMITS["loss"]

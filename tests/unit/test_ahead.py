@@ -72,6 +72,14 @@ def test_too_little_memory_is_a_note_since_another_machine_may_train(hub, monkey
     assert "would stop at its training; what was asked by then is kept" in printed
 
 
+def test_a_model_that_several_gpus_share_needs_room_for_its_weights_only(hub, monkeypatch, capsys):
+    monkeypatch.setattr("aloe.room._free_memory", lambda _: 5e9)  # 1B in 32 bits: weights 4 GB, with the optimizer 16
+    ahead.look_ahead(params("me/open-1B", launcher="params/accelerate/eight-gpus-fsdp.yaml"))
+    assert capsys.readouterr().out == ""
+    ahead.look_ahead(params("me/open-1B", launcher="params/accelerate/eight-gpus.yaml"))
+    assert "would stop at its training" in capsys.readouterr().out
+
+
 def test_a_hub_that_cannot_be_asked_is_a_note(hub, monkeypatch, capsys):
     monkeypatch.setattr("aloe.room._free_memory", lambda _: 1e12)
     ahead.look_ahead(params("me/broken-1B"))

@@ -110,6 +110,15 @@ def test_several_machines_are_told_which_command_each_of_them_needs(run):
         launching.launch(Job(own, "dpo", "dpo"), "params/accelerate/two-machines.yaml")
 
 
+@pytest.mark.parametrize("place", ["eight-gpus", "two-machines"])
+def test_a_launcher_that_shares_a_model_is_the_other_one_with_a_section_more(place):
+    folder = ROOT / "params" / "accelerate"
+    whole, shared = (yaml.safe_load((folder / f"{place}{end}.yaml").read_text()) for end in ("", "-fsdp"))
+    settings = shared.pop("fsdp_config")
+    assert shared == {k: v for k, v in whole.items() if k != "gpu_ids"} | {"distributed_type": "FSDP"}
+    assert settings == yaml.safe_load((folder / "eight-gpus-fsdp.yaml").read_text())["fsdp_config"]
+
+
 def test_a_launcher_that_is_not_there_is_a_sentence(run):
     with pytest.raises(UserError, match=r"no-such\.yaml cannot be read"):
         launching.launch(Job(run, "sft", "sft_preferred"), "params/accelerate/no-such.yaml")

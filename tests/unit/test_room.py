@@ -31,7 +31,7 @@ def test_weights_that_are_trained_keep_32_bits_unless_it_is_said_otherwise(dtype
 def test_memory_is_refused_if_too_small_and_told_if_tight(monkeypatch, capsys):
     def look(free):
         monkeypatch.setattr(room, "_free_memory", lambda on_gpu: free)
-        room.refuse_without_memory("owner/model-8B", training(method="full"), 1, on_gpu=True)  # 4 x 8 GB
+        room.refuse_without_memory("owner/model-8B", training(method="full"), 1, True, False)  # 4 x 8 GB
         return "tight" in capsys.readouterr().out
 
     with pytest.raises(UserError, match=r"need about 32\.0 GB on the GPU, and 31\.0 GB are free"):
@@ -40,11 +40,18 @@ def test_memory_is_refused_if_too_small_and_told_if_tight(monkeypatch, capsys):
     assert not look(40e9)
 
 
-def test_a_model_of_unknown_size_and_one_shared_by_processes_are_not_refused(monkeypatch):
+def test_a_model_of_unknown_size_is_not_refused(monkeypatch):
     monkeypatch.setattr(room, "_free_memory", lambda on_gpu: 0.0)
-    room.refuse_without_memory("owner/model", training(), 2, on_gpu=True)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    room.refuse_without_memory("owner/model-8B", training(), 2, on_gpu=True)
+    room.refuse_without_memory("owner/model", training(), 2, on_gpu=True, shared=False)
+
+
+def test_of_a_model_that_processes_share_each_needs_room_for_the_weights(monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda on_gpu: 40e9)
+    room.refuse_without_memory("owner/model-8B", training(method="full"), 4, on_gpu=True, shared=True)
+    monkeypatch.setattr(room, "_free_memory", lambda on_gpu: 31e9)
+    with pytest.raises(UserError, match=r"The weights, which every .* about 32\.0 GB on the GPU") as refused:
+        room.refuse_without_memory("owner/model-8B", training(method="full"), 4, on_gpu=True, shared=True)
+    assert "launcher" not in str(refused.value)  # it has one
 
 
 @pytest.mark.parametrize("minutes, free, refused", [(10.0, 111e9, True), (10.0, 113e9, False), (None, 17e9, False)])
@@ -69,6 +76,6 @@ def test_the_disk_must_hold_the_model_and_two_checkpoints(monkeypatch, tmp_path,
 
 def test_this_machine_has_room_for_the_small_model_and_says_nothing(tmp_path, capsys):
     settings = training()
-    room.refuse_without_memory(settings.base_model, settings, 4, on_gpu=False)
+    room.refuse_without_memory(settings.base_model, settings, 4, on_gpu=False, shared=False)
     room.refuse_without_disk(tmp_path, room.model_size(settings.base_model), settings, 4)
     assert capsys.readouterr().out == ""
