@@ -9,9 +9,11 @@ from typing import NamedTuple
 from aloe.asking_plan import RolePlan, asking_hours, plan_roles
 from aloe.evidence_plan import evidence_lines
 from aloe.params import Params
-from aloe.preset_files import check_files
+from aloe.preset_files import check_files, shares_model
 from aloe.room import model_size
 from aloe.training_plan import disk_gb, gpu_gb, steps, training_hours
+
+CARD_GB = 80.0  # of a large GPU; some have more
 
 
 class Plan(NamedTuple):
@@ -59,7 +61,7 @@ def describe(params: Params) -> str:
     lines = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
              for row in rows]  # fmt: skip
     what = "simulated: nothing is paid" if params.simulated else "estimates: look up current prices before you pay"
-    gpu = "none" if plan.gpu_gb == 0 else _known(plan.gpu_gb, "GB", 0)
+    gpu = "none" if plan.gpu_gb == 0 else f"{_known(plan.gpu_gb, 'GB', 0)}{_cards(params, plan.gpu_gb)}"
     facts = [
         f"Preset {params.name}: {params.description}", f"({what})", "", *lines, "",
         f"base model    {params.training.base_model} ({_counted(plan.parameters)} parameters, "
@@ -80,6 +82,14 @@ def describe(params: Params) -> str:
     if params.journal:
         facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
     return "\n".join(facts)
+
+
+def _cards(params: Params, gpu_gb: float | None) -> str:
+    """On how many GPUs, where one is not enough or more of them share the model."""
+    if shares_model(params.training):
+        return ", shared by the processes of `training.launcher`"
+    many = (gpu_gb or 0) > CARD_GB
+    return ", more than most single GPUs have: see the report's page on more than one" if many else ""
 
 
 def _steps(params: Params) -> str:

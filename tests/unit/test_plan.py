@@ -203,6 +203,18 @@ def test_lora_in_four_bits_needs_much_less_gpu_memory_than_full_training():
     assert half == pytest.approx(76.8)
 
 
+def test_what_no_single_gpu_holds_is_said_to_need_several():
+    def said(preset, **training):
+        return next(
+            line for line in describe(with_sizes(preset, training=training)).splitlines() if "GPU memory" in line
+        )
+
+    assert said("paper-llama3-8b").endswith("page on more than one")
+    shared = said("paper-llama3-8b", launcher="params/accelerate/eight-gpus-fsdp.yaml")
+    assert shared.endswith("GB, shared by the processes of `training.launcher`")
+    assert said("paper-llama3-8b-qlora").endswith("GB")
+
+
 @pytest.mark.parametrize("preset", [name for name in presets() if name != "released-benchmark"])  # needs a user's files
 def test_every_shipped_preset_can_be_planned(preset):
     assert f"Preset {preset}" in describe(load_params(preset))
