@@ -43,7 +43,7 @@ def shares_model(training: Training) -> bool:
     Raises:
         UserError: the launcher cannot be read.
     """
-    return bool(training.launcher) and read_mapping(ROOT / training.launcher).get("distributed_type") == "FSDP"
+    return training.launcher is not None and read_mapping(ROOT / training.launcher).get("distributed_type") == "FSDP"
 
 
 def check_launcher(training: Training) -> None:
