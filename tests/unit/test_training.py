@@ -300,7 +300,7 @@ def test_held_out_personas_never_enter_training(make_run):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"max_length": 60}, "max_length` = 60; raise it"),
+    ({"max_length": 60}, "max_length` = 60; no example is cut. Raise it"),
     ({"backend": "unsloth"}, "there is no CUDA device"),
     ({"load_in_4bit": True}, "needs a CUDA device"),
     ({"base_model": "aloe/no/such_model"}, "make base-model"),
