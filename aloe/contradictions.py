@@ -221,7 +221,7 @@ def _pair_problem(key: str, recipe: "Recipe", dpo: "Dpo", trees: "Trees") -> str
     if dpo.loss != "sigmoid" and (recipe.large_beta or recipe.no_sft_term):
         return f"`{key}.recipe` sets beta or the SFT term of DPO's own loss, but `{key}.dpo.loss` is {dpo.loss}."
     needed = {"kto": (0.0, "learns from single replies, to which no SFT term can be added"),
-              "orpo": (1.0, "always holds an SFT term of that weight")}.get(dpo.loss)  # fmt: skip
+              "orpo": (1.0, "always holds an SFT term of weight 1")}.get(dpo.loss)  # fmt: skip
     if needed and dpo.sft_weight != needed[0]:
         return (
             f"`{key}.dpo.sft_weight` is {dpo.sft_weight:g}, but the loss {dpo.loss} {needed[1]}; set it to "

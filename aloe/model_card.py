@@ -19,6 +19,7 @@ from aloe.headline import headline, markdown_table
 from aloe.markdown import literal
 from aloe.records import Transcript
 from aloe.runs import Run
+from aloe.sections import Benchmark
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -70,7 +71,7 @@ def model_card(run: Run, policy: str, known: Finished, example: Transcript, writ
         title=f"{literal(run.name)}: {literal(policy)}",
         what_it_is=_SIMULATED if params.simulated else _REAL,
         description=f"{literal(params.description.rstrip('.'))}.",
-        weights=_weights(params.training.base_model, written),
+        weights=_weights(params.training.base_model, written, params.benchmark),
         data=_data(run, known.metrics),
         lineage=lineage.story(names, known.metrics["training"], params.training.base_model),
         settings=lineage.settings_table(names, known.metrics["training"]),
@@ -116,9 +117,11 @@ def _metadata(run: Run, policy: str, benchmark: Mapping[str, Any], written: Writ
     return str(data.to_yaml())
 
 
-def _weights(base_model: str, written: Written) -> str:
+def _weights(base_model: str, written: Written, benchmark: Benchmark) -> str:
     rounded = f". They were scored in {written.dtype}: rounded, the model may choose another word here and there."
     parts = ["All weights are in bfloat16" + (", as they were scored." if written.dtype == "bfloat16" else rounded)]
+    parts.append(f"It was scored at temperature {benchmark.temperature:g}, up to {benchmark.max_new_tokens} tokens "
+                 f"a reply; what else a program sets when it draws replies may make it speak otherwise.")  # fmt: skip
     if written.adapter:
         parts.append(_ADAPTER.format(base=lineage.base_name(base_model)))
     if written.gguf:

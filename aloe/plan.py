@@ -10,7 +10,8 @@ from aloe.asking_plan import RolePlan, asking_hours, plan_roles
 from aloe.evidence_plan import evidence_lines
 from aloe.params import Params
 from aloe.preset_files import check_files, shares_model
-from aloe.room import model_size
+from aloe.room import model_size, weight_bytes
+from aloe.runs import OUTPUTS, Run
 from aloe.training_plan import disk_gb, gpu_gb, steps, training_hours
 
 CARD_GB = 80.0  # of a large GPU; some have more
@@ -61,13 +62,13 @@ def describe(params: Params) -> str:
     lines = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
              for row in rows]  # fmt: skip
     what = "simulated: nothing is paid" if params.simulated else "estimates: look up current prices before you pay"
-    gpu = "none" if plan.gpu_gb == 0 else f"{_known(plan.gpu_gb, 'GB', 0)}{_cards(params, plan.gpu_gb)}"
+    gpu = "none" if plan.gpu_gb == 0 else f"{_known(plan.gpu_gb, 'GB', 0)} at least{_cards(params, plan)}"
     facts = [
         f"Preset {params.name}: {params.description}", f"({what})", "", *lines, "",
         f"base model    {params.training.base_model} ({_counted(plan.parameters)} parameters, "
         f"{params.training.method})",
         f"hours         {_known(plan.asking_hours, 'asking', 1)}, "
-        f"{_known(plan.training_hours, 'training and generating', 1)}",
+        f"{_known(plan.training_hours, 'training and generating', 1)} on {_hardware(plan)}",
         f"steps         {_steps(params)}",
         f"GPU memory    {gpu}", f"disk          {_known(plan.disk_gb, 'GB', 1)}",
     ]  # fmt: skip
@@ -80,15 +81,23 @@ def describe(params: Params) -> str:
         facts.append(f"start         the personas, dialogues and models of {params.models_from}: {trained}")
     facts += evidence_lines(params, plan.asking_hours + (plan.training_hours or 0.0))
     if params.journal:
-        facts.append(f"journal       that of {params.journal}: what has been asked there is not asked and paid again")
+        there = Run(params.name, params, OUTPUTS / params.name).journal.is_file()
+        kept = "what has been asked there is not asked and paid again" if there else "not there yet, so it begins empty"
+        facts.append(f"journal       that of {params.journal}: {kept}")
     return "\n".join(facts)
 
 
-def _cards(params: Params, gpu_gb: float | None) -> str:
+def _hardware(plan: Plan) -> str:
+    """What the hours of training are reckoned for; a launcher's processes are not in them."""
+    return "two cores" if plan.gpu_gb == 0 else "one GPU of the A100 class"
+
+
+def _cards(params: Params, plan: Plan) -> str:
     """On how many GPUs, where one is not enough or more of them share the model."""
     if shares_model(params.training):
-        return ", shared by the processes of `training.launcher`"
-    many = (gpu_gb or 0) > CARD_GB
+        first = (plan.parameters or 0.0) * weight_bytes(params.training) / 1e9
+        return f", shared by the processes of `training.launcher`; each holds {first:,.0f} GB before its first step"
+    many = (plan.gpu_gb or 0) > CARD_GB
     return ", more than most single GPUs have: see the report's page on more than one" if many else ""
 
 

@@ -50,11 +50,19 @@ def check_launcher(training: Training) -> None:
     """Read the configuration of Accelerate that the preset names, if it names one.
 
     Raises:
-        UserError: it cannot be read, or so many processes cannot share a step evenly.
+        UserError: it cannot be read or is another kind of file, so many processes cannot share a step evenly, or the
+            processes share a model that cannot be shared.
     """
     if not training.launcher:
         return
-    count = read_mapping(ROOT / training.launcher).get("num_processes", 1)
+    settings = read_mapping(ROOT / training.launcher)
+    if "distributed_type" not in settings:
+        raise UserError(f"{ROOT / training.launcher}: no configuration of Accelerate: it has no `distributed_type`.")
+    if shares_model(training) and (training.load_in_4bit or training.backend == "unsloth"):
+        what = "`training.load_in_4bit`" if training.load_in_4bit else "`training.backend: unsloth`"
+        raise UserError(f"{what} does not go with processes that share one model (FSDP), as {training.launcher} has "
+                        f"it; take a launcher in which each process holds the model.")  # fmt: skip
+    count = settings.get("num_processes", 1)
     if not isinstance(count, int) or count < 1:
         raise UserError(f"{ROOT / training.launcher}: `num_processes` should be a number above 0, got {count!r}.")
     for stage, section in (("sft", training.sft), ("dpo", training.dpo)):

@@ -8,6 +8,7 @@ know how the dialogues came about or how a policy is judged.
 
 import dataclasses
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from aloe import processes
 from aloe.checkpoints import Trainable, load_policy, locate, save_policy, whole_weights
 from aloe.departures import recipe_conversations, recipe_pairs
 from aloe.errors import UserError
-from aloe.examples import Tokens, cut_history, sft_tokens
+from aloe.examples import Tokens, cut_history, pair_lengths, refuse_long, sft_tokens
 from aloe.held_out import compare, held_out_loss, pair_scores, reference_scores
 from aloe.launching import Job, arms, launch, taken_up
 from aloe.losses import OF_DPO_TRAINER
@@ -34,6 +35,24 @@ from aloe.tree_attention import TreeTokens, as_trees, sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+def check_lengths(run: Run, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Look at all that fine-tuning and the pairs after it will read, before anything is trained; arms are left out.
+
+    Raises:
+        UserError: something is longer than `training.max_length`; the longest is named.
+    """
+    limit = run.params.training.max_length
+    section = dataclasses.replace(run.params.training, max_length=sys.maxsize)
+    whole = dataclasses.replace(run, params=dataclasses.replace(run.params, training=section))
+    found: dict[str, int] = {}
+    for which in ("preferred", "rejected"):
+        for part, rows in _sequences(whole, which, tokenizer)._asdict().items():
+            found |= {f"number {i + 1} of {part} {which}": row.context for i, row in enumerate(rows)}
+    pairs = [*(drawn := _drawn_pairs(whole, tokenizer))[0], *drawn[1]]
+    found |= dict(zip((pair.id for pair in pairs), pair_lengths(tokenizer, pairs, sys.maxsize), strict=True))
+    refuse_long(list(found.values()), limit, list(found))
 
 
 def train_sft(run: Run, which: Reply, name: str | None = None) -> dict[str, Any]:
@@ -211,18 +230,24 @@ class _Pairs(NamedTuple):
 
 
 def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> _Pairs:
+    """What there is to train and to be measured on; both are needed."""
+    train, dev = _drawn_pairs(run, tokenizer)
+    if not train or not dev:
+        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
+    _, dev_trees = _splits(run)
+    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
+    known = all(tree.origin == "grown" for tree in dev_trees)
+    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev) if known else None)
+
+
+def _drawn_pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[PreferencePair], list[PreferencePair]]:
     """Pairs to train on as the recipe has them, and development pairs, always whole."""
     params = run.params.training
     train_trees, dev_trees = _splits(run)
     train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
-    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
-    if not train or not dev:
-        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
     if params.recipe.cut_history:
         train = cut_history(tokenizer, train, CUT_ABOVE, CUT_TO)
-    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
-    known = all(tree.origin == "grown" for tree in dev_trees)
-    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev) if known else None)
+    return train, _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:

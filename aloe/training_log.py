@@ -50,8 +50,11 @@ def progress(label: str) -> "TrainerCallback":
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             if logs and "loss" in logs:
-                speed = (logs.get("num_tokens", 0) - self.before) / max(time.monotonic() - self.started, 1e-9)
-                self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}, {speed:,.0f} tokens/s", refresh=False)
+                said = f"loss {float(logs['loss']):.3f}"
+                if "num_tokens" in logs:  # some trainers do not count them
+                    speed = (logs["num_tokens"] - self.before) / max(time.monotonic() - self.started, 1e-9)
+                    said += f", {speed:,.0f} tokens/s"
+                self.bar.set_postfix_str(said, refresh=False)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.bar.update(state.global_step - self.bar.n)

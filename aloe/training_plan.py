@@ -69,12 +69,16 @@ def training_hours(params: Params, size: float) -> float:
 
 
 def gpu_gb(params: Params, size: float) -> float:
-    """GB of GPU memory: what a training needs, and a fifth for activations; of models that are taken, their weights."""
+    """GB of GPU memory, at least: what a training needs, or the weights of a policy that talks; and a fifth more.
+
+    Policies talk whole, adapters merged. Activations of long sequences may take more than a fifth.
+    """
     if size < GPU_FROM:
         return 0.0
     training = params.training
     written = 4 if training.dtype == "float32" else 2
-    needed = size * written if params.models_from else training_bytes(training, size, weight_bytes(training))
+    needed = 0.0 if params.models_from else training_bytes(training, size, weight_bytes(training))
+    needed = max(needed, size * written)
     return 1.2 * needed / 1e9
 
 

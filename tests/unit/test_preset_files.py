@@ -30,8 +30,27 @@ def test_the_files_of_the_presets_here_are_whole(name):
         ("training: {sft: {mix: {path: no/such.jsonl, share: 0.2}}}", "no/such.jsonl is no file of JSON lines"),
         ("training: {launcher: params/accelerate/no.yaml}", "no.yaml cannot be read"),
         ("training: {launcher: params/accelerate/eight-gpus.yaml, dpo: {batch_size: 3}}", "8 processes cannot share"),
+        ("training: {launcher: params/smoke.yaml}", "it has no `distributed_type`"),
+        (
+            "training: {launcher: params/accelerate/eight-gpus-fsdp.yaml, backend: unsloth}",
+            "backend: unsloth` does not go",
+        ),
+        (
+            "training: {launcher: params/accelerate/eight-gpus-fsdp.yaml, method: lora, load_in_4bit: true}",
+            "load_in_4bit` does not go",
+        ),
     ],
-    ids=["no seeds", "no benchmark", "too few", "no mix", "no launcher", "a step not shared evenly"],
+    ids=[
+        "no seeds",
+        "no benchmark",
+        "too few",
+        "no mix",
+        "no launcher",
+        "a step not shared evenly",
+        "no launcher either",
+        "a shared model and Unsloth",
+        "a shared model in four bits",
+    ],
 )
 def test_what_is_wrong_with_a_file_shows_before_the_first_call(tmp_path, capsys, text, said):
     assert main(["plan", "--preset", preset(tmp_path, text)]) == 2

@@ -106,7 +106,7 @@ def test_several_machines_are_told_which_command_each_of_them_needs(run):
     with pytest.raises(UserError, match=r"2 machines .*--machine_rank RANK .* aloe.train sft --preset smoke --seed 0`"):
         launching.launch(Job(run, "sft", "sft_preferred"), "params/accelerate/two-machines.yaml")
     own = dataclasses.replace(run, name="mine", params=dataclasses.replace(run.params, name="mine"))
-    with pytest.raises(UserError, match=r"aloe.train dpo --preset mine.yaml`"):
+    with pytest.raises(UserError, match=r"aloe.train dpo --preset FOLDER/mine.yaml`"):
         launching.launch(Job(own, "dpo", "dpo"), "params/accelerate/two-machines.yaml")
 
 
@@ -237,4 +237,4 @@ def test_whole_weights_are_written_in_the_dtype_that_was_asked_for(run, tmp_path
 
 def test_launchers_are_no_presets():
     assert all(yaml.safe_load(path.read_text())["num_processes"] > 1 for path in LAUNCHERS)
-    assert len(LAUNCHERS) == 4
+    assert len(LAUNCHERS) == 5

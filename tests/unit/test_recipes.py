@@ -223,7 +223,7 @@ def test_arms_are_planned_for(preset):
     ("benchmark: {policies: [base, sft_prefixes]}", "`benchmark.policies[1]` should be one of"),
     ("training: {dpo: {loss: grpo}}", "`training.dpo.loss` should be one of sigmoid, ipo, kto, cpo, simpo, orpo"),
     ("training: {dpo: {loss: kto}}", "`training.dpo.sft_weight` is 0.2, but the loss kto learns from single replies"),
-    ("training: {dpo: {loss: orpo}}", "the loss orpo always holds an SFT term of that weight; set it to 1"),
+    ("training: {dpo: {loss: orpo}}", "the loss orpo always holds an SFT term of weight 1; set it to 1"),
     ("training: {recipe: published, dpo: {loss: ipo}}", "but `training.dpo.loss` is ipo"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_a_sentence(preset, text, said):

@@ -15,7 +15,7 @@ from tiny_model import SENTENCES, save_tiny_model
 from aloe import checkpoints, held_out, trainers, training
 from aloe.adapters import save_adapter
 from aloe.errors import UserError
-from aloe.examples import sft_tokens
+from aloe.examples import pair_lengths, sft_tokens
 from aloe.params import load_params, presets
 from aloe.preferences import dpo_pairs, sft_conversations
 from aloe.provenance import fingerprint
@@ -297,6 +297,17 @@ def test_pairs_are_drawn_by_seed_in_the_order_of_the_dialogues():
 def test_held_out_personas_never_enter_training(make_run):
     with pytest.raises(UserError, match="neither the training nor the development"):
         training.train_sft(make_run(trees=[*TREES, tree(1, "bench")]), "preferred")
+
+
+def test_a_pair_that_is_too_long_is_found_before_fine_tuning(make_run, base):
+    *begun, last = TREES[0].turns
+    ending = dataclasses.replace(last, hinted=" ".join(SENTENCES), plain=SENTENCES[0], branch="plain")
+    trees = [dataclasses.replace(TREES[0], turns=(*begun, ending)), *TREES[1:]]
+    tokenizer = checkpoints.read_tokenizer(make_run().params.training)
+    longest = max(pair_lengths(tokenizer, dpo_pairs(trees), 400))
+    training.check_lengths(make_run(trees=trees, max_length=longest), tokenizer)
+    with pytest.raises(UserError, match=rf"The longest example \({last.id}\) has {longest} tokens, and 1 of"):
+        training.check_lengths(make_run(trees=trees, max_length=longest - 1), tokenizer)
 
 
 @pytest.mark.parametrize("changes, message", [
