@@ -69,14 +69,15 @@ def markdown_page(metrics: Mapping[str, Any] | None, digest: str, preset: str = 
         return f"Not run yet: `make all PRESET={preset}` makes it, and this page then shows its result."
     benchmark = metrics["benchmark"]
     last = benchmark["n_turns"]
-    titles = ("arm", "beside", "steps", "learned tokens", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR",
-              "p of IR, corrected")  # fmt: skip
+    titles = ("arm", "beside", "AL(1)", f"AL({last})", "AVG", "p, corrected", "IR", "p of IR, corrected", "steps",
+              "learned tokens")  # fmt: skip
     rows: list[Sequence[str]] = [titles, ("---", "---", *["---:"] * 8)]
     for arm, gap in found.items():
         turns = [signed(gap["al"][turn], gap["al_ci"][turn], 2) for turn in (0, -1)]
-        rows.append((f"`{arm}`", f"`{gap['reference']}`", *_learned(metrics, arm, gap["reference"]), *turns,
+        rows.append((f"`{arm}`", f"`{gap['reference']}`", *turns,
                      signed(gap["al_mean"], gap["al_mean_ci"], 2), _p(gap, "al_mean"),
-                     signed(gap["ir"], gap["ir_ci"], 3), _p(gap, "ir")))  # fmt: skip
+                     signed(gap["ir"], gap["ir_ci"], 3), _p(gap, "ir"),
+                     *_learned(metrics, arm, gap["reference"])))  # fmt: skip
     what = "**Simulated.** " if metrics["simulated"] else ""
     return (
         f"{what}Each arm minus the policy beside it, on the same {benchmark['n_cases']} held-out cases, with intervals "

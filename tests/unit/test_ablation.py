@@ -60,23 +60,23 @@ def test_the_page_has_the_stored_numbers_and_where_they_come_from():
     page = markdown_page(metrics(), "0123456789abcdef")
     assert "**Simulated.**" in page
     assert "Run `ablation`, seed 3; commit abc123; hash of its `metrics.json`: 0123456789ab." in page
-    assert "| `arm` | `dpo` | – | – | -0.50 [" in page
+    assert "| `arm` | `dpo` | -0.50 [" in page
     assert f"| -1.00 [-1.00,{NBSP}-1.00] |" in page
-    assert page.splitlines()[-1].endswith("| 0.500 |")  # of IR: t = -1 with one degree of freedom
+    assert page.splitlines()[-1].endswith("| 0.500 | – | – |")  # of IR: t = -1 with one degree of freedom
 
 
 def test_a_result_of_an_earlier_version_has_no_p_values():
     stored = metrics()
     for name in ("al_mean_p_holm", "ir_p_holm"):
         del stored["benchmark"]["arms"]["arm"][name]
-    assert markdown_page(stored, "0").splitlines()[-1].endswith("| – |")
+    assert markdown_page(stored, "0").splitlines()[-1].endswith("| – | – | – |")
 
 
 def test_how_much_an_arm_learned_stands_beside_how_much_its_reference_did():
     stored = metrics() | {"training": {"arm": {"steps": 530, "learned_tokens": 250}, "dpo": {"steps": 600}}}
-    assert "| `arm` | `dpo` | 530; 600 | – |" in markdown_page(stored, "0")
+    assert markdown_page(stored, "0").endswith("| 530; 600 | – |")
     stored["training"]["dpo"]["learned_tokens"] = 100
-    assert "| `arm` | `dpo` | 530; 600 | 2.5× |" in markdown_page(stored, "0")
+    assert markdown_page(stored, "0").endswith("| 530; 600 | 2.5× |")
 
 
 @pytest.mark.parametrize("nothing", [None, {"benchmark": {"policies": {}}}])
