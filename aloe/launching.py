@@ -122,9 +122,9 @@ def launch(job: Job, launcher: str) -> dict[str, Any]:
 def by_hand(job: Job, launcher: str) -> str:
     """The command that trains a job's whole stage on one machine of several; words in capitals are to be filled in."""
     params = job.run.params
-    preset = params.name if params.name in presets() else f"{params.name}.yaml"
-    if params.name not in presets() and not (ROOT / preset).is_file():
-        preset = f"FOLDER/{preset}"
+    preset = params.name
+    if preset not in presets():
+        preset = f"{preset}.yaml" if (ROOT / f"{preset}.yaml").is_file() else f"FOLDER/{preset}.yaml"
     seed = "" if job.run.name == params.name else f" --seed {params.seed}"
     return (f".venv/bin/accelerate launch --config_file {launcher} --machine_rank RANK --main_process_ip ADDRESS "
             f"-m aloe.train {job.stage} --preset {preset}{seed}")  # fmt: skip

@@ -50,7 +50,8 @@ def check_lengths(run: Run, tokenizer: "PreTrainedTokenizerBase") -> None:
     for which in ("preferred", "rejected"):
         for part, rows in _sequences(whole, which, tokenizer)._asdict().items():
             found |= {f"number {i + 1} of {part} {which}": row.context for i, row in enumerate(rows)}
-    pairs = [*(drawn := _drawn_pairs(whole, tokenizer))[0], *drawn[1]]
+    drawn = _pairs(whole, tokenizer)
+    pairs = [*drawn.train, *drawn.dev]
     found |= dict(zip((pair.id for pair in pairs), pair_lengths(tokenizer, pairs, sys.maxsize), strict=True))
     refuse_long(list(found.values()), limit, list(found))
 
@@ -146,6 +147,8 @@ def _dpo_here(run: Run, name: str) -> dict[str, Any]:
         raise UserError(f"{source} does not exist; run the stage that writes it (`make all`).")
     policy = load_policy(str(source), params, run.params.seed)
     train, dev, hinted_chosen = _pairs(run, policy.tokenizer)
+    if not train or not dev:
+        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
     with quiet():
         trainer = pair_trainer(run, policy, train, dev, name)
         computed = params.dpo.loss in OF_DPO_TRAINER
@@ -230,24 +233,16 @@ class _Pairs(NamedTuple):
 
 
 def _pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> _Pairs:
-    """What there is to train and to be measured on; both are needed."""
-    train, dev = _drawn_pairs(run, tokenizer)
-    if not train or not dev:
-        raise UserError(f"{run.trees} holds {len(train)} training and {len(dev)} development pairs; both are needed.")
-    _, dev_trees = _splits(run)
-    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
-    known = all(tree.origin == "grown" for tree in dev_trees)
-    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev) if known else None)
-
-
-def _drawn_pairs(run: Run, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[PreferencePair], list[PreferencePair]]:
     """Pairs to train on as the recipe has them, and development pairs, always whole."""
     params = run.params.training
     train_trees, dev_trees = _splits(run)
     train = _draw(recipe_pairs(train_trees, params.recipe), params.dpo.n_pairs, f"{run.params.seed}-train-pairs")
+    dev = _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
     if params.recipe.cut_history:
         train = cut_history(tokenizer, train, CUT_ABOVE, CUT_TO)
-    return train, _draw(dpo_pairs(dev_trees), params.dpo.n_dev_pairs, f"{run.params.seed}-dev-pairs")
+    hinted = {turn.id for tree in dev_trees for turn in tree.turns if turn.label == "hinted"}
+    known = bool(dev) and all(tree.origin == "grown" for tree in dev_trees)
+    return _Pairs(train, dev, sum(pair.id in hinted for pair in dev) / len(dev) if known else None)
 
 
 def _splits(run: Run) -> tuple[list[DialogueTree], list[DialogueTree]]:
